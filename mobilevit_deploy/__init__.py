@@ -1,1 +1,1 @@
-
+"""MobileViT on phones: export, prove parity, measure."""

@@ -80,7 +80,7 @@ class ArtifactError(DeployError):
     stage = "artifact"
 
 
-class RuntimeFailure(DeployError):
+class SessionError(DeployError):
     """A runtime that could not open or run an artifact."""
 
     stage = "session"

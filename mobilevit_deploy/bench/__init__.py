@@ -1,1 +1,1 @@
-
+"""Measurement: schedule, statistics, environment."""

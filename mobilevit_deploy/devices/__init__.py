@@ -1,1 +1,1 @@
-
+"""Where an artifact is measured: this machine; later phones and emulators."""

@@ -1,1 +1,1 @@
-
+"""Reports: each module renders the same results in one form."""

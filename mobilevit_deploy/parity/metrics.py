@@ -1,0 +1,60 @@
+"""Distances between a reference output and an artifact's, in float64.
+
+Every function takes two arrays of one shape, the reference first.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def spread(reference: Array) -> float:
+    """Max - min: the scale against which an error of a logit is large or small."""
+    return float(np.ptp(reference.astype(np.float64)))
+
+
+def max_abs_error(reference: Array, output: Array) -> float:
+    """Largest absolute difference."""
+    return float(np.abs(_error(reference, output)).max())
+
+
+def mean_abs_error(reference: Array, output: Array) -> float:
+    """Mean absolute difference."""
+    return float(np.abs(_error(reference, output)).mean())
+
+
+def cosine(reference: Array, output: Array) -> float:
+    """Cosine of the angle between the flattened arrays; 0 if either is all zero."""
+    a, b = reference.astype(np.float64).ravel(), output.astype(np.float64).ravel()
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norms if norms else 0.0
+
+
+def sqnr_db(reference: Array, output: Array) -> float:
+    """Signal to quantisation noise ratio in dB: 10 log10(sum r^2 / sum (o - r)^2); inf if they are equal."""
+    noise = float(np.square(_error(reference, output)).sum())
+    signal = float(np.square(reference.astype(np.float64)).sum())
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def top_k(logits: Array, k: int) -> list[int]:
+    """Indices of the ``k`` largest values of a flat array, best first; ties go to the lower index."""
+    return [int(i) for i in np.argsort(-logits.ravel(), kind="stable")[:k]]
+
+
+def top_k_overlap(reference: Array, output: Array, k: int) -> float:
+    """Share, 0 to 1, of the reference's ``k`` best classes that are among the output's ``k`` best."""
+    best = top_k(reference, k)
+    return len(set(best) & set(top_k(output, k))) / len(best)
+
+
+def _error(reference: Array, output: Array) -> Array:
+    return output.astype(np.float64) - reference.astype(np.float64)

@@ -1,0 +1,201 @@
+"""The protocol that a deployment target implements, and the registry that finds targets.
+
+A target knows one runtime: how to write its file, and how to run that file here. It is found through the
+entry-point group ``mobilevit_deploy.targets``; the four built-in ones come in by that door as any third
+party's does. A complete target:
+
+    class RawTarget:
+        name = "raw"
+        suffix = ".pt2"
+        extra = ""
+        libraries = ("torch",)
+        rewrites = ("fold_batch_norm",)
+        precisions = {Precision.FP32: tolerance.FP32}
+
+        def availability(self) -> Availability:
+            return Availability(usable=True, engine="torch")
+
+        def export(self, graph, spec, options, out) -> Artifact:
+            import torch
+
+            example = torch.zeros(spec.input.shape)
+            torch.export.save(torch.export.export(graph, (example,)), out)
+            return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
+
+        def open_session(self, artifact, *, threads=1) -> Session:
+            return RawSession(artifact)
+
+with, in its distribution's pyproject.toml:
+
+    [project.entry-points."mobilevit_deploy.targets"]
+    raw = "raw_target:RawTarget"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mobilevit_deploy.errors import TargetError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from mobilevit_deploy.artifact import Artifact, TensorSpec
+    from mobilevit_deploy.image.spec import PreprocessSpec
+    from mobilevit_deploy.parity.tolerance import Tolerance
+    from mobilevit_deploy.quantize import Precision
+
+ENTRY_POINT_GROUP = "mobilevit_deploy.targets"
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a target can be used on this machine.
+
+    Attributes:
+        usable: it can export, and something here can run what it exports.
+        engine: what would run the file here, such as ``coreml`` or ``mil-interpreter``.
+        reason: why it is not usable; empty if it is.
+        remedy: the command that mends it; empty if it is usable.
+    """
+
+    usable: bool
+    engine: str
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """What a deploy graph takes and gives, before a target changes its layout.
+
+    ``input`` is ``pixel_values``, float32, (1, 3, height, width); ``output`` is ``logits``, float32,
+    (1, classes).
+    """
+
+    input: TensorSpec
+    output: TensorSpec
+    preprocess: PreprocessSpec
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the user may choose about an export."""
+
+    precision: Precision
+
+
+class Session(Protocol):
+    """An artifact opened by a runtime. Opening loads it completely, so that ``run`` only runs."""
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the runtime, such as ``onnxruntime 1.32.0``."""
+
+    @property
+    def measurable(self) -> bool:
+        """Whether its speed means anything: False for an interpreter that only proves parity."""
+
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run once, on arrays as the artifact's ``inputs`` declare them; returns its ``outputs`` in order.
+
+        Raises:
+            SessionError: the runtime refused the input or failed.
+        """
+
+    def close(self) -> None:
+        """Release what the runtime holds."""
+
+
+class Target(Protocol):
+    """A file format with its runtime. See the module's docstring for a complete example.
+
+    Attributes:
+        name: what ``--target`` takes.
+        suffix: of the file or folder that ``export`` writes.
+        extra: the pip extra of this project that brings its libraries.
+        libraries: distributions whose versions the manifest records.
+        rewrites: names from ``mobilevit_deploy.model.rewrite`` that its graph goes through, in order.
+        precisions: what it can export, each with what parity allows it.
+    """
+
+    name: str
+    suffix: str
+    extra: str
+    libraries: tuple[str, ...]
+    rewrites: tuple[str, ...]
+    precisions: Mapping[Precision, Tolerance]
+
+    def availability(self) -> Availability:
+        """Say whether it can run here, without importing its libraries (well under 0.1 s)."""
+
+    def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
+        """Write ``graph`` to ``out``, a path that does not exist yet in a folder that does.
+
+        ``graph`` is in evaluation mode and maps ``spec.input`` to ``spec.output``. The artifact returned
+        declares the file's own inputs and outputs, such as an NHWC input.
+
+        Raises:
+            ExportError: the converter refused the graph.
+        """
+
+    def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:
+        """Load the file on disk.
+
+        Raises:
+            SessionError: the runtime refused the file.
+        """
+
+
+def target_names() -> list[str]:
+    """Names of all registered targets, in alphabetical order."""
+    return sorted(_entry_points())
+
+
+def get_target(name: str) -> Target:
+    """The target called ``name``.
+
+    Raises:
+        UsageError: no such target; suggests the nearest.
+        TargetError: its code cannot be imported.
+    """
+    found = _entry_points()
+    if name not in found:
+        raise UsageError(
+            f"There is no target '{name}'.",
+            remedy=f"{suggestion(name, found)}Known targets: {', '.join(sorted(found))}.",
+        )
+    try:
+        target: Target = found[name].load()()
+    except ImportError as error:
+        raise TargetError(
+            f"Target '{name}' ({found[name].value}) cannot be imported: {error}.",
+            remedy="Reinstall the distribution that registers it.",
+        ) from error
+    return target
+
+
+def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
+    """``Did you mean 'tflite'? `` for a near miss, otherwise an empty string."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return f"Did you mean '{near[0]}'? " if near else ""
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        twin = found.setdefault(point.name, point)
+        # An editable install next to a wheel of the same project lists the same entry point twice.
+        if twin.value != point.value:
+            raise TargetError(
+                f"Two distributions register a target '{point.name}': {twin.value} and {point.value}.",
+                remedy="Uninstall one of them.",
+            )
+    return found
