@@ -1,1 +1,31 @@
+"""The reference model. Its names are looked up on first use, so that importing this package imports no torch."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.model.config import MobileViTConfig as MobileViTConfig
+    from mobilevit_deploy.model.mobilevit import (
+        MobileViTForImageClassification as MobileViTForImageClassification,
+    )
+    from mobilevit_deploy.model.mobilevit import MobileViTModel as MobileViTModel
+
+_HOMES = {
+    "MobileViTConfig": "config",
+    "MobileViTForImageClassification": "mobilevit",
+    "MobileViTModel": "mobilevit",
+}
+
+__all__ = ["MobileViTConfig", "MobileViTForImageClassification", "MobileViTModel"]  # noqa: F822 - see __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
