@@ -1,1 +1,53 @@
-"""MobileViT on phones: export, prove parity, measure."""
+"""MobileViT on phones: export, prove parity, measure.
+
+    from mobilevit_deploy import load_model, export, verify, predict, benchmark
+
+Names are imported on first use: importing the package imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.bench.schedule import run as benchmark
+    from mobilevit_deploy.image import MobileViTImageProcessor
+    from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification, MobileViTModel
+    from mobilevit_deploy.pipeline import export, predict, verify
+    from mobilevit_deploy.reference import load_model
+
+_HOME = {
+    "MobileViTConfig": ("mobilevit_deploy.model", "MobileViTConfig"),
+    "MobileViTForImageClassification": ("mobilevit_deploy.model", "MobileViTForImageClassification"),
+    "MobileViTImageProcessor": ("mobilevit_deploy.image", "MobileViTImageProcessor"),
+    "MobileViTModel": ("mobilevit_deploy.model", "MobileViTModel"),
+    "benchmark": ("mobilevit_deploy.bench.schedule", "run"),
+    "export": ("mobilevit_deploy.pipeline", "export"),
+    "load_model": ("mobilevit_deploy.reference", "load_model"),
+    "predict": ("mobilevit_deploy.pipeline", "predict"),
+    "verify": ("mobilevit_deploy.pipeline", "verify"),
+}
+
+__all__ = [
+    "MobileViTConfig",
+    "MobileViTForImageClassification",
+    "MobileViTImageProcessor",
+    "MobileViTModel",
+    "benchmark",
+    "export",
+    "load_model",
+    "predict",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,7 +19,10 @@ from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.quantize import Precision
 
-FORMAT = "mobilevit-deploy/artifact"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT: Literal["mobilevit-deploy/artifact"] = "mobilevit-deploy/artifact"
 SCHEMA_VERSION = 1
 
 
@@ -157,11 +160,18 @@ def open_artifact(path: Path) -> tuple[Artifact, Manifest]:
     return manifest.artifact(path.parent), manifest
 
 
+def to_layout(array: NDArray[Any], source: str, wanted: str) -> NDArray[Any]:
+    """Transpose ``array`` from axes ``source`` to ``wanted``, such as ``NCHW`` to ``NHWC``; contiguous."""
+    import numpy as np
+
+    return np.ascontiguousarray(array.transpose([source.index(axis) for axis in wanted]))
+
+
 def digest(path: Path) -> str:
     """Sha256 in hex of a file, or of a folder's files with their relative names in sorted order."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     total = hashlib.sha256()
     for file in _files(path):
         name = file.relative_to(path).as_posix().encode()

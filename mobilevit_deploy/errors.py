@@ -25,6 +25,10 @@ class DeployError(Exception):
         self.problem = problem
         self.remedy = remedy
 
+    def as_dict(self) -> dict[str, str]:
+        """For ``--json``."""
+        return {"stage": self.stage, "problem": self.problem, "remedy": self.remedy}
+
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling, and errors cross process borders.
         return _rebuild, (type(self), self.problem, self.remedy)

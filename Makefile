@@ -1,0 +1,43 @@
+# Every target sets up what it needs in .venv; PYTHON chooses the interpreter that makes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help setup demo test lint format bench clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	@# First and by itself: every other package accepts the torch that is there, and CPU builds suffice.
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[all]' --group dev
+	touch $@
+
+setup: $(VENV)/installed  ## Create .venv with all targets and development tools.
+
+demo: setup  ## Export the bundled model to all targets, prove parity, time it, write report.html.
+	$(BIN)/mobilevit-deploy export --target all --precision all --output exports
+	$(BIN)/mobilevit-deploy bench --output exports
+	$(BIN)/mobilevit-deploy report exports --html exports/report.html
+
+test: setup lint  ## Check style and types, run all tests.
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup
+
+lint: setup  ## ruff and mypy --strict.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Format the code and mend what ruff can mend.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## Time the export of the bundled model to all targets, stage by stage.
+	$(BIN)/python benchmarks/export_time.py
+
+clean:  ## Remove the environment and everything generated.
+	rm -rf $(VENV) exports build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

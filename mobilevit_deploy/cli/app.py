@@ -1,0 +1,51 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.cli.bench import bench
+from mobilevit_deploy.cli.doctor import doctor
+from mobilevit_deploy.cli.export import export
+from mobilevit_deploy.cli.predict import predict
+from mobilevit_deploy.cli.report import report
+from mobilevit_deploy.cli.targets import targets
+from mobilevit_deploy.cli.verify import verify
+
+app = typer.Typer(
+    name="mobilevit-deploy",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Put MobileViT on phones: export, prove parity, measure.
+
+    One PyTorch reference feeds TFLite, Core ML, ExecuTorch and ONNX. Every exported file is run by its
+    runtime and compared with the reference before it counts.
+
+    [bold]Start here[/bold] (uses a small bundled model):
+
+        mobilevit-deploy export --target all
+
+        mobilevit-deploy report exports
+
+    Exit codes: 0 every verdict is a pass, 1 one is not, 2 wrong usage, 3 bad input or a failed stage.
+    """
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"mobilevit-deploy {installed('mobilevit-deploy')}")
+        raise typer.Exit
+
+
+for command in (export, verify, predict, bench, report, targets, doctor):
+    app.command()(command)

@@ -1,0 +1,93 @@
+"""What all subcommands share: where text goes, how progress, errors and verdicts look.
+
+Results go to stdout; progress, notices and errors go to stderr, so that ``--json`` output stays clean.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mobilevit_deploy.errors import DeployError
+    from mobilevit_deploy.parallel import OnEvent
+
+VERDICT_STYLE = {"pass": "green", "fail": "bold red", "not-run": "yellow"}
+
+
+def stdout() -> Console:
+    """Console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def stderr() -> Console:
+    """Console for everything else."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document to stdout."""
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def show_error(error: DeployError, *, about: str = "") -> None:
+    """Print what is wrong, and below it what to do next."""
+    from rich.markup import escape
+
+    console = stderr()
+    subject = f" ({escape(about)})" if about else ""
+    console.print(f"[bold red]Error[/bold red] in {error.stage}{subject}: {escape(error.problem)}")
+    console.print(f"  [bold]Next:[/bold] {escape(error.remedy)}")
+
+
+def announce_model(model: str | None) -> None:
+    """Say so when the bundled demo model stands in for the user's own."""
+    if model is None:
+        stderr().print(
+            "[dim]Using the bundled demo model (12 drawn shapes). For ImageNet:[/dim] "
+            "--model apple/mobilevit-xx-small"
+        )
+
+
+@contextmanager
+def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
+    """Show one line a job with its stage and time; plain lines where there is no terminal."""
+    console = stderr()
+    if not console.is_terminal:
+        started = time.monotonic()
+        yield lambda key, stage: console.print(f"{time.monotonic() - started:6.1f} s  {key}: {stage}")
+        return
+
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[stage]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks = {key: progress.add_task(key, total=1, start=False, stage="waiting") for key in keys}
+
+        def on_event(key: str, stage: str) -> None:
+            progress.start_task(tasks[key])
+            done = stage in {"done", "failed"}
+            progress.update(tasks[key], stage=stage, completed=int(done))
+
+        yield on_event
+
+
+def megabytes(size: int) -> str:
+    """Bytes as MB of 10^6."""
+    return f"{size / 1e6:.2f} MB"

@@ -1,0 +1,159 @@
+"""``mobilevit-deploy export``: checkpoint to proven artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mobilevit_deploy.cli import EXIT_FAILED, EXIT_NOT_PASSED, console, options
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.parallel import Job, Outcome
+
+ALL = "all"
+
+
+def export(
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", "-t", metavar="NAME", help="onnx, tflite, coreml, executorch or all; repeatable."
+        ),
+    ] = None,
+    model: options.Model = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            "-p",
+            metavar="NAME",
+            help="fp32, fp16 (Core ML) or all; repeatable. Default: fp32.",
+        ),
+    ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            "--image-size", metavar="SIDE", help="Input size, 256 or 192x256. Default: the checkpoint's."
+        ),
+    ] = None,
+    output: options.Output = Path("exports"),
+    json: options.Json = False,
+) -> None:
+    """Export a model, and prove that each file computes what the model computes.
+
+    Several targets run side by side, each in a process of its own. An artifact that fails parity goes to the
+    subfolder [bold]failed[/bold] and the exit code is 1.
+
+    Examples:
+
+        mobilevit-deploy export --target tflite
+
+        mobilevit-deploy export --target all --precision all --model apple/mobilevit-xx-small
+    """
+    from mobilevit_deploy.output import output_folder
+    from mobilevit_deploy.parallel import run
+
+    arguments = {
+        "model": model,
+        "image_size": options.image_size(image_size),
+        "output": output_folder(output),
+    }
+    jobs = _jobs(target or [ALL], precision or ["fp32"], arguments)
+    console.announce_model(model)
+    with console.job_progress([job.key for job in jobs]) as on_event:
+        outcomes = run(jobs, on_event=on_event)
+    if json:
+        console.print_json({"exports": [_record(job, outcomes[job.key]) for job in jobs]})
+    else:
+        _print_table(outcomes)
+    _leave(list(outcomes.values()))
+
+
+def _jobs(targets: list[str], precisions: list[str], arguments: dict[str, Any]) -> list[Job]:
+    """One job for each target and precision asked for, slowest converters first."""
+    from mobilevit_deploy import pipeline
+    from mobilevit_deploy.errors import UsageError
+    from mobilevit_deploy.parallel import Job
+    from mobilevit_deploy.target import get_target, target_names
+
+    every = ALL in targets
+    jobs = []
+    for name in target_names() if every else dict.fromkeys(targets):
+        offered = [str(precision) for precision in get_target(name).precisions]
+        wanted = offered if ALL in precisions else list(dict.fromkeys(precisions))
+        for precision in wanted:
+            if every and precision not in offered:
+                console.stderr().print(f"[dim]{name} has no {precision}: left out[/dim]")
+                continue
+            pipeline.check_precision(get_target(name), precision)
+            jobs.append(
+                Job(
+                    f"{name}-{precision}",
+                    pipeline.export,
+                    {"target": name, "precision": precision, **arguments},
+                )
+            )
+    if not jobs:
+        raise UsageError(
+            f"No target has the precision {', '.join(precisions)}.",
+            remedy="Run 'mobilevit-deploy targets' to see what each target offers.",
+        )
+    return jobs
+
+
+def _record(job: Job, outcome: Outcome) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "target": job.arguments["target"],
+        "precision": job.arguments["precision"],
+        "seconds": {stage: round(seconds, 2) for stage, seconds in outcome.stages.items()},
+    }
+    if outcome.error:
+        return {**record, "error": outcome.error.as_dict()}
+    exported = outcome.result
+    return {**record, "path": str(exported.path), "manifest": exported.manifest.model_dump(mode="json")}
+
+
+def _print_table(outcomes: dict[str, Outcome]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("artifact", overflow="fold")
+    for heading in ("size", "parity", "max error", "SQNR", "top-1", "seconds"):
+        table.add_column(heading, justify="left" if heading == "parity" else "right")
+    table.add_column("run by")
+    for key, outcome in outcomes.items():
+        seconds = f"{sum(outcome.stages.values()):.1f}"
+        if outcome.error:
+            table.add_row(key, "", "[bold red]error[/bold red]", "", "", "", seconds, "")
+            continue
+        manifest, parity = outcome.result.manifest, outcome.result.manifest.parity
+        worst = parity.outputs[0] if parity.outputs else None
+        table.add_row(
+            str(outcome.result.path),
+            console.megabytes(manifest.bytes),
+            f"[{console.VERDICT_STYLE[parity.verdict]}]{parity.verdict}[/]",
+            f"{worst.max_error:.1e}" if worst else "",
+            f"{worst.sqnr_db:.1f} dB" if worst else "",
+            f"{worst.top1_agreement:.0%}" if worst else "",
+            seconds,
+            parity.engine,
+        )
+    console.stdout().print(table)
+    for key, outcome in outcomes.items():
+        if outcome.error:
+            console.show_error(outcome.error, about=key)
+        else:
+            for reason in outcome.result.manifest.parity.reasons:
+                console.stderr().print(f"[bold red]{key}[/bold red]: {reason}", markup=True)
+    console.stdout().print(
+        "[dim]max error: of the reference's spread, on the worst input. Next: mobilevit-deploy bench[/dim]"
+    )
+
+
+def _leave(outcomes: list[Outcome]) -> None:
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(EXIT_FAILED)
+    if not all(outcome.result.manifest.parity.passed for outcome in outcomes):
+        raise typer.Exit(EXIT_NOT_PASSED)

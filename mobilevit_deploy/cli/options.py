@@ -1,0 +1,71 @@
+"""Options that several subcommands take, so that they read and behave alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.errors import UsageError
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="SOURCE",
+        help="Checkpoint: a Hugging Face folder, a weights file in one, or a hub id such as "
+        "apple/mobilevit-xx-small. Default: the bundled demo model.",
+    ),
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of artifacts and their manifests.")
+]
+
+SMALLEST, LARGEST = 32, 2048
+"""Sides in pixels: the network halves its input five times; above 2048 no phone answers in time."""
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Parse ``256`` or ``192x256`` (height x width).
+
+    Raises:
+        UsageError: it is neither, or out of bounds.
+    """
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and SMALLEST <= int(side) <= LARGEST for side in sides):
+        raise UsageError(
+            f"'{text}' is no image size.",
+            remedy="Give a side, such as 256, or HEIGHTxWIDTH, such as 192x256, "
+            f"of {SMALLEST} to {LARGEST} pixels.",
+        )
+    return int(sides[0]), int(sides[-1])
+
+
+def artifacts(paths: list[Path] | None, folder: Path) -> list[Path]:
+    """The artifacts named, or else all that have a manifest in ``folder``; a folder named stands for its own.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = [artifact for path in paths or [folder] for artifact in _expand(path)]
+    if not found:
+        where = ", ".join(str(path) for path in paths or [folder])
+        raise UsageError(
+            f"There is no exported artifact in {where}.",
+            remedy="Run 'mobilevit-deploy export --target all' first, or name a file.",
+        )
+    return found
+
+
+def _expand(path: Path) -> list[Path]:
+    # An .mlpackage is a folder as well, with its manifest beside it.
+    if not path.is_dir() or path.with_name(path.name + ".json").exists():
+        return [path]
+    return [note.with_suffix("") for note in sorted(path.glob("*.json")) if note.with_suffix("").exists()]

@@ -1,0 +1,106 @@
+"""Writing results so that an interruption, a full disk or a failure leaves nothing half-written.
+
+Everything is made in a hidden staging folder inside the output folder (the same file system, so that a rename
+is atomic) and moved into place at the end, the manifest last.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from mobilevit_deploy.errors import OutputError
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.artifact import Manifest
+
+_PREFIX = ".mobilevit-deploy-"
+
+
+def output_folder(path: Path) -> Path:
+    """Make ``path`` if need be, and make sure that it can be written before minutes are spent on an export.
+
+    Raises:
+        OutputError: it is a file, or cannot be written.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"0")
+    return path
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A scratch folder inside ``folder``, removed on every way out.
+
+    An ``OSError`` in the block becomes an ``OutputError``.
+    """
+    remove_abandoned(folder)
+    with _explained(folder):
+        scratch = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the staging folders of processes that were killed before they could."""
+    for left in folder.glob(f"{_PREFIX}*-*"):
+        owner = left.name.removeprefix(_PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def publish(staged: Path, manifest: Manifest, folder: Path) -> Path:
+    """Move a staged artifact into ``folder``, replacing an older one, then its manifest; returns its path."""
+    from mobilevit_deploy.artifact import manifest_path
+
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / staged.name
+    note = manifest_path(staged)
+    note.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # The old manifest goes first: whatever happens next, no manifest describes the wrong file.
+    manifest_path(final).unlink(missing_ok=True)
+    if final.is_dir():
+        final.rename(staged.with_name("replaced"))  # a folder cannot be replaced in one step
+    staged.replace(final)
+    note.replace(manifest_path(final))
+    return final
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    folder = output_folder(path.parent)
+    with staging(folder) as stage:
+        draft = stage / path.name
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        free = None
+        with suppress(OSError):
+            free = shutil.disk_usage(folder).free
+        space = f" {free / 1e6:.0f} MB are free there." if free is not None else ""
+        raise OutputError(
+            f"Cannot write to {folder}: {error.strerror or error}.",
+            remedy=f"Nothing was left half-written.{space} Free some space, or choose another folder "
+            "with --output.",
+        ) from error
