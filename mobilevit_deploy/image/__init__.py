@@ -1,1 +1,32 @@
+"""Pictures in, ``pixel_values`` out: loading, the published image processor, and what a manifest says of it.
 
+The names are imported on first use: importing this package brings in neither numpy, Pillow nor pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.image.loading import load_image as load_image
+    from mobilevit_deploy.image.processor import MobileViTImageProcessor as MobileViTImageProcessor
+    from mobilevit_deploy.image.spec import PreprocessSpec as PreprocessSpec
+
+_HOME = {
+    "MobileViTImageProcessor": "mobilevit_deploy.image.processor",
+    "PreprocessSpec": "mobilevit_deploy.image.spec",
+    "load_image": "mobilevit_deploy.image.loading",
+}
+
+__all__ = ["MobileViTImageProcessor", "PreprocessSpec", "load_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
