@@ -30,19 +30,21 @@ def mean_abs_error(reference: Array, output: Array) -> float:
 
 
 def cosine(reference: Array, output: Array) -> float:
-    """Cosine of the angle between the flattened arrays; 0 if either is all zero."""
+    """Cosine of the angle between the flattened arrays; 0 if either is all zero, NaN if either is not finite."""
     a, b = reference.astype(np.float64).ravel(), output.astype(np.float64).ravel()
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norms if norms else 0.0
+    with np.errstate(invalid="ignore"):
+        norms = np.linalg.norm(a) * np.linalg.norm(b)
+        return float(a @ b / norms) if norms else 0.0
 
 
 def sqnr_db(reference: Array, output: Array) -> float:
     """Signal to quantisation noise ratio in dB: 10 log10(sum r^2 / sum (o - r)^2); inf if they are equal."""
-    noise = float(np.square(_error(reference, output)).sum())
-    signal = float(np.square(reference.astype(np.float64)).sum())
+    noise = np.square(_error(reference, output)).sum()
+    signal = np.square(reference.astype(np.float64)).sum()
     if noise == 0:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
+    with np.errstate(divide="ignore"):  # no signal, or infinite noise: -inf
+        return float(10 * np.log10(signal / noise))
 
 
 def top_k(logits: Array, k: int) -> list[int]:

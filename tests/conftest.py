@@ -1,0 +1,116 @@
+"""Fixtures shared by the whole suite: slow exports are made once, on the bundled model at a small size."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mobilevit_deploy.pipeline import Exported, export
+from mobilevit_deploy.reference import Reference, load_model
+from mobilevit_deploy.target import get_target
+
+TOY_DISTRIBUTION = Path(__file__).parent / "fakes" / "toy_target"
+"""A third party's target: a distribution of its own that registers by entry point."""
+
+# On the path of this process and of its children, before tests are collected over all registered targets.
+sys.path.append(str(TOY_DISTRIBUTION))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(TOY_DISTRIBUTION), os.environ.get("PYTHONPATH", "")])
+
+SIDE = 96
+"""Pixels: small enough for quick exports, and every stage still has more than one patch."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests of one target on one worker, so that they share its exports (pytest --dist loadgroup)."""
+    for item in items:
+        parts = item.path.relative_to(Path(__file__).parent).parts
+        name = parts[1] if parts[0] == "targets" and len(parts) > 2 else None
+        if name is None and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            name = item.callspec.params.get("target")
+        if name is not None:
+            item.add_marker(pytest.mark.xdist_group(str(name)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """The bundled, trained model at a small input size."""
+    return load_model().resized((SIDE, SIDE))
+
+
+@pytest.fixture(scope="session")
+def exported(
+    reference: Reference, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Exported]:
+    """Export once a session for each target and precision; tests that change files use ``artifact_copy``."""
+    made: dict[tuple[str, str], Exported] = {}
+
+    def export_once(target: str, precision: str = "fp32") -> Exported:
+        require(target)
+        key = (target, precision)
+        if key not in made:
+            output = tmp_path_factory.mktemp(f"{target}-{precision}")
+            made[key] = export(reference, target=target, precision=precision, output=output)
+        return made[key]
+
+    return export_once
+
+
+@pytest.fixture
+def artifact_copy(exported: Callable[[str, str], Exported], tmp_path: Path) -> Callable[..., Path]:
+    """A private copy of an artifact with its manifest, to be damaged."""
+
+    def copy(target: str, precision: str = "fp32") -> Path:
+        source = exported(target, precision).path
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / source.name)
+        else:
+            shutil.copy(source, tmp_path)
+        shutil.copy(source.with_name(source.name + ".json"), tmp_path)
+        return tmp_path / source.name
+
+    return copy
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the installed ``mobilevit-deploy`` as a process in an empty folder."""
+
+    def run(
+        *arguments: str | Path, timeout: float = 300, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            [executable(), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=options.pop("cwd", tmp_path),
+            timeout=timeout,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+def executable() -> str:
+    """The console script that belongs to this interpreter."""
+    return str(Path(sys.executable).with_name("mobilevit-deploy"))
+
+
+def require(target: str) -> None:
+    """Skip, with the reason, where a target cannot run."""
+    here = get_target(target).availability()
+    if not here.usable:
+        pytest.skip(f"{target}: {here.reason}")

@@ -1,0 +1,124 @@
+"""The verdict: what passes, what fails, and with which reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.parity.compare import compare
+from mobilevit_deploy.parity.result import ParityResult
+from mobilevit_deploy.parity.tolerance import FP16, FP32, Tolerance
+
+CLASSES = 10
+LOGITS = TensorSpec(name="logits", shape=(1, CLASSES), dtype="float32", layout="NC")
+RNG = np.random.default_rng(0)
+REFERENCE = [RNG.normal(size=(1, CLASSES)).astype(np.float32) * 5 for _ in range(4)]
+
+
+def judge(
+    produced: list[np.ndarray],
+    *,
+    reference: list[np.ndarray] = REFERENCE,
+    tolerance: Tolerance = FP32,
+) -> ParityResult:
+    names = [f"picture-{i}" for i in range(len(reference))]
+    return compare(
+        [LOGITS],
+        names,
+        [(array,) for array in reference],
+        [(array,) for array in produced],
+        tolerance=tolerance,
+        engine="test",
+    )
+
+
+def changed(case: int, change: np.ndarray | float) -> list[np.ndarray]:
+    return [
+        (array + change).astype(np.float32) if i == case else array.copy()
+        for i, array in enumerate(REFERENCE)
+    ]
+
+
+def test_equal_outputs_pass_and_every_metric_is_there() -> None:
+    result = judge(REFERENCE)
+    assert result.passed
+    (output,) = result.outputs
+    assert (output.max_abs_error, output.top1_agreement, output.sqnr_db) == (0, 1, float("inf"))
+    assert len(output.cases) == len(REFERENCE)
+
+
+def test_one_wrong_input_of_many_fails_and_is_named() -> None:
+    result = judge(changed(2, np.eye(1, CLASSES) * 0.1))
+    assert result.verdict == "fail"
+    assert "worst on picture-2" in result.reasons[0]
+
+
+def test_metrics_are_complete_on_failure() -> None:
+    assert len(judge(changed(0, 1.0)).outputs[0].cases) == len(REFERENCE)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+@pytest.mark.parametrize("case", range(4))
+def test_nan_and_inf_fail_wherever_they_are(poison: float, case: int) -> None:
+    result = judge(changed(case, np.where(np.eye(1, CLASSES), poison, 0)), tolerance=Tolerance(min_top1=0))
+    assert result.verdict == "fail"
+    assert f"picture-{case} holds NaN or Inf" in result.reasons[0]
+
+
+def test_nan_fails_every_bound() -> None:
+    result = judge(changed(3, np.nan), tolerance=Tolerance(max_error=1, min_cosine=-1, min_sqnr_db=-999))
+    assert sum("exceeds" in reason or "below" in reason for reason in result.reasons) == 3
+
+
+def test_output_of_another_shape_fails_without_being_compared() -> None:
+    result = judge([array[:, :5] for array in REFERENCE])
+    assert result.verdict == "fail"
+    assert result.outputs == ()
+    assert "[1, 5]" in result.reasons[0]
+
+
+def test_output_of_another_dtype_than_the_manifest_says_fails() -> None:
+    result = judge([array.astype(np.float64) for array in REFERENCE])
+    assert result.verdict == "fail"
+    assert "float64" in result.reasons[0]
+
+
+def test_changed_best_class_fails_even_where_errors_are_allowed() -> None:
+    nearly_tied = [np.array([[1.0, 1.0001, *range(-8, 0)]], np.float32)] * 2
+    nearly_tied[1] = nearly_tied[1] * 2
+    other = [array[:, [1, 0, *range(2, CLASSES)]] for array in nearly_tied]
+    result = judge(other, reference=nearly_tied, tolerance=FP16)
+    assert result.verdict == "fail"
+    assert "best class agrees on 0.0%" in result.reasons[0]
+
+
+def test_dead_reference_is_refused() -> None:
+    """Untrained transformers weights give logits of 1e-41; everything matches them."""
+    dead = [(1e-41 * RNG.normal(size=(1, CLASSES))).astype(np.float32) for _ in range(3)]
+    result = judge(dead, reference=dead)
+    assert result.verdict == "fail"
+    assert "no spread" in result.reasons[0]
+
+
+def test_reference_that_ignores_its_input_is_refused() -> None:
+    constant = [REFERENCE[0]] * 3
+    result = judge(constant, reference=constant)
+    assert result.verdict == "fail"
+    assert "same for every input" in result.reasons[0]
+
+
+@given(relative=st.floats(1e-7, 1e-2))
+def test_bound_on_the_error_is_where_it_says(relative: float) -> None:
+    spread = float(np.ptp(REFERENCE[1]))
+    result = judge(changed(1, np.eye(1, CLASSES) * relative * spread), tolerance=Tolerance(max_error=1e-4))
+    if relative < 0.98e-4 or relative > 1.02e-4:
+        assert result.passed == (relative < 1e-4)
+
+
+def test_result_survives_json_with_infinities_and_nan() -> None:
+    for result in (judge(REFERENCE), judge(changed(0, np.nan))):
+        again = ParityResult.model_validate_json(result.model_dump_json())
+        assert again.model_dump_json() == result.model_dump_json()
