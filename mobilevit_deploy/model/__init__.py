@@ -1,4 +1,4 @@
-"""The reference model. Its names are looked up on first use, so that importing this package imports no torch."""
+"""The reference model. Names are looked up on first use, so that importing this package imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOMES = {
     "MobileViTModel": "mobilevit",
 }
 
-__all__ = ["MobileViTConfig", "MobileViTForImageClassification", "MobileViTModel"]  # noqa: F822 - see __getattr__
+__all__ = ["MobileViTConfig", "MobileViTForImageClassification", "MobileViTModel"]
 
 
 def __getattr__(name: str) -> Any:

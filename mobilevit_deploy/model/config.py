@@ -7,10 +7,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
+
+from mobilevit_deploy.model.fields import (
+    boolean,
+    checked,
+    ids_by_label,
+    integer,
+    integer_or_pair,
+    integers,
+    labels_by_id,
+    names,
+    number,
+    odd,
+    one_of,
+    one_of_type,
+)
 
 CONFIG_NAME = "config.json"
 MODEL_TYPE = "mobilevit"
@@ -25,6 +41,7 @@ MAX_SIDE = 16_384
 MAX_LABELS = 100_000
 MAX_RATIO = 32.0
 
+# The default of num_labels: as many as id2label names.
 _COUNT_ID2LABEL = -1
 
 # The three sizes of the paper (arXiv 2110.02178, table 4), with the published dropout of each.
@@ -38,106 +55,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "xs": {"hidden_sizes": (96, 120, 144), "neck_hidden_sizes": (16, 32, 48, 64, 80, 96, 384)},
     "s": {"hidden_sizes": (144, 192, 240), "neck_hidden_sizes": (16, 32, 64, 96, 128, 160, 640)},
 }
-
-_Check = Callable[[str, Any], Any]
-
-
-def _checked(default: Any, check: _Check) -> Any:
-    return field(default=default, metadata={"check": check})
-
-
-def _integer(low: int, high: int) -> _Check:
-    def check(name: str, value: Any) -> int:
-        # bool is an int to Python, and never one to a person who writes a config.
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number from {low:,} to {high:,}, not {value!r}.")
-        return value
-
-    return check
-
-
-def _number(low: float, high: float) -> _Check:
-    def check(name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")
-        return float(value)
-
-    return check
-
-
-def _integers(length: int, high: int) -> _Check:
-    element = _integer(1, high)
-
-    def check(name: str, value: Any) -> tuple[int, ...]:
-        if not isinstance(value, list | tuple) or len(value) != length:
-            raise ValueError(f"{name} must be a list of {length} whole numbers, not {value!r}.")
-        return tuple(element(f"{name}[{i}]", item) for i, item in enumerate(value))
-
-    return check
-
-
-def _one_of(*choices: object) -> _Check:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, bool) or value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}.")
-        return value
-
-    return check
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false, not {value!r}.")  # noqa: TRY004 - one kind for configs
-    return value
-
-
-def _side_or_pair(name: str, value: Any) -> int | tuple[int, ...]:
-    if isinstance(value, list | tuple):
-        return _integers(2, MAX_SIDE)(name, value)  # type: ignore[no-any-return]
-    return _integer(1, MAX_SIDE)(name, value)  # type: ignore[no-any-return]
-
-
-def _odd(name: str, value: Any) -> int:
-    if _integer(1, 31)(name, value) % 2 == 0:
-        raise ValueError(
-            f"{name} must be odd, so that a convolution keeps the size of its map, not {value!r}."
-        )
-    return int(value)
-
-
-def _names(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{name} must be a list of names, not {value!r}.")
-    return tuple(value)
-
-
-def _labels_by_id(name: str, value: Any) -> dict[int, str] | None:
-    """JSON knows only string keys: ``{"0": "cat"}`` becomes ``{0: "cat"}``."""
-    if value is None:
-        return None
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must map class numbers to names, not {value!r}.")  # noqa: TRY004
-    try:
-        labels = {int(key): str(label) for key, label in value.items()}
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must have whole numbers for keys, not {list(value)[:3]!r}.") from None
-    if sorted(labels) != list(range(len(labels))) or not labels:
-        raise ValueError(
-            f"{name} must number its classes 0, 1, 2, ... without a gap; it holds {len(labels)}."
-        )
-    return dict(sorted(labels.items()))
-
-
-def _ids_by_label(name: str, value: Any) -> dict[str, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must map class names to numbers, not {value!r}.")  # noqa: TRY004
-    return {
-        str(label): _integer(0, MAX_LABELS)(f"{name}[{label!r}]", number) for label, number in value.items()
-    }
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -153,7 +70,7 @@ class MobileViTConfig:
             model itself takes any size.
         patch_size: side of the square patches that a transformer sees, in cells of the feature map.
         hidden_sizes: widths of the three transformers.
-        neck_hidden_sizes: channels after the stem, after each of the five stages, after the last 1x1 convolution.
+        neck_hidden_sizes: channels after the stem, each of the five stages, and the last 1x1 convolution.
         num_attention_heads: heads of each self-attention.
         mlp_ratio: widening of the MLP of a transformer layer.
         expand_ratio: widening of an inverted residual.
@@ -181,38 +98,42 @@ class MobileViTConfig:
         ValueError: a field that is of the wrong type or range, or fields that contradict each other.
     """
 
-    num_channels: int = _checked(3, _integer(1, 64))
-    image_size: int | tuple[int, int] = _checked(256, _side_or_pair)
-    patch_size: int = _checked(2, _integer(1, 64))
-    hidden_sizes: tuple[int, ...] = _checked((144, 192, 240), _integers(3, MAX_WIDTH))
-    neck_hidden_sizes: tuple[int, ...] = _checked((16, 32, 64, 96, 128, 160, 640), _integers(7, MAX_WIDTH))
-    num_attention_heads: int = _checked(4, _integer(1, MAX_WIDTH))
-    mlp_ratio: float = _checked(2.0, _number(0.01, MAX_RATIO))
-    expand_ratio: float = _checked(4.0, _number(0.01, MAX_RATIO))
-    hidden_act: str = _checked("silu", _one_of(*ACTIVATIONS))
-    conv_kernel_size: int = _checked(3, _odd)
-    output_stride: int = _checked(32, _one_of(*OUTPUT_STRIDES))
-    hidden_dropout_prob: float = _checked(0.1, _number(0.0, 1.0))
-    attention_probs_dropout_prob: float = _checked(0.0, _number(0.0, 1.0))
-    classifier_dropout_prob: float = _checked(0.1, _number(0.0, 1.0))
-    initializer_range: float = _checked(0.02, _number(0.0, 10.0))
-    layer_norm_eps: float = _checked(1e-5, _number(0.0, 1.0))
-    qkv_bias: bool = _checked(True, _boolean)
-    aspp_out_channels: int = _checked(256, _integer(1, MAX_WIDTH))
-    atrous_rates: tuple[int, ...] = _checked((6, 12, 18), _integers(3, MAX_WIDTH))
-    aspp_dropout_prob: float = _checked(0.1, _number(0.0, 1.0))
-    semantic_loss_ignore_index: int = _checked(255, _integer(-(2**31), 2**31 - 1))
+    num_channels: int = checked(3, integer(1, 64))
+    image_size: int | tuple[int, int] = checked(256, integer_or_pair(MAX_SIDE))
+    patch_size: int = checked(2, integer(1, 64))
+    hidden_sizes: tuple[int, ...] = checked((144, 192, 240), integers(3, MAX_WIDTH))
+    neck_hidden_sizes: tuple[int, ...] = checked((16, 32, 64, 96, 128, 160, 640), integers(7, MAX_WIDTH))
+    num_attention_heads: int = checked(4, integer(1, MAX_WIDTH))
+    mlp_ratio: float = checked(2.0, number(0.01, MAX_RATIO))
+    expand_ratio: float = checked(4.0, number(0.01, MAX_RATIO))
+    hidden_act: str = checked("silu", one_of(*ACTIVATIONS))
+    conv_kernel_size: int = checked(3, odd(31))
+    output_stride: int = checked(32, one_of(*OUTPUT_STRIDES))
+    hidden_dropout_prob: float = checked(0.1, number(0.0, 1.0))
+    attention_probs_dropout_prob: float = checked(0.0, number(0.0, 1.0))
+    classifier_dropout_prob: float = checked(0.1, number(0.0, 1.0))
+    initializer_range: float = checked(0.02, number(0.0, 10.0))
+    layer_norm_eps: float = checked(1e-5, number(0.0, 1.0))
+    qkv_bias: bool = checked(True, boolean)
+    aspp_out_channels: int = checked(256, integer(1, MAX_WIDTH))
+    atrous_rates: tuple[int, ...] = checked((6, 12, 18), integers(3, MAX_WIDTH))
+    aspp_dropout_prob: float = checked(0.1, number(0.0, 1.0))
+    semantic_loss_ignore_index: int = checked(255, integer(-(2**31), 2**31 - 1))
 
-    # `None` only before construction ends: __post_init__ fills in both maps.
-    id2label: dict[int, str] = _checked(None, _labels_by_id)
-    label2id: dict[str, int] = _checked(None, _ids_by_label)
-    num_labels: int = _checked(_COUNT_ID2LABEL, _integer(_COUNT_ID2LABEL, MAX_LABELS))
-    problem_type: str | None = _checked(None, _one_of(None, *PROBLEM_TYPES))
-    output_hidden_states: bool = _checked(False, _boolean)
-    architectures: tuple[str, ...] | None = _checked(None, _names)
+    # Empty, or null in a file, stands for "not given"; __post_init__ fills them in.
+    id2label: dict[int, str] = field(default_factory=dict, metadata={"check": labels_by_id})
+    label2id: dict[str, int] = field(default_factory=dict, metadata={"check": ids_by_label})
+    num_labels: int = checked(_COUNT_ID2LABEL, integer(_COUNT_ID2LABEL, MAX_LABELS))
+    problem_type: str | None = checked(None, one_of(None, *PROBLEM_TYPES))
+    output_hidden_states: bool = checked(False, boolean)
+    architectures: tuple[str, ...] | None = checked(None, names)
 
     # The file as it was read; a config made in Python counts as read from the published defaults.
-    _source: dict[str, Any] = field(default_factory=lambda: _published_defaults(), repr=False, compare=False)
+    _source: dict[str, Any] = field(
+        default_factory=lambda: _published_defaults(),  # noqa: PLW0108 - defined further down
+        repr=False,
+        compare=False,
+    )
 
     def __post_init__(self) -> None:
         for item in _fields():
@@ -224,15 +145,15 @@ class MobileViTConfig:
         object.__setattr__(self, name, value)
 
     def _settle_labels(self) -> None:
-        if self.id2label is None:
+        if not self.id2label:
             count = 2 if self.num_labels == _COUNT_ID2LABEL else self.num_labels
             self._set("id2label", {i: f"LABEL_{i}" for i in range(count)})
         if self.num_labels not in (_COUNT_ID2LABEL, len(self.id2label)):
             raise ValueError(
                 f"num_labels is {self.num_labels}, but id2label names {len(self.id2label)} classes."
             )
-        self._set("num_labels", _integer(1, MAX_LABELS)("num_labels", len(self.id2label)))
-        if self.label2id is None:
+        self._set("num_labels", integer(1, MAX_LABELS)("num_labels", len(self.id2label)))
+        if not self.label2id:
             self._set("label2id", {label: i for i, label in self.id2label.items()})
 
     def _check_agreement(self) -> None:
@@ -257,14 +178,37 @@ class MobileViTConfig:
         return cls(**{**_PRESETS[name], **overrides})
 
     @classmethod
+    def from_pretrained(cls, source: str | Path) -> MobileViTConfig:
+        """Reads the config of a checkpoint: a folder, a file in one, or a hub id.
+
+        Raises:
+            CheckpointError: there is none, or it is no MobileViT's.
+            HubError: the hub cannot be reached or has no such model.
+        """
+        from mobilevit_deploy.model.checkpoint import read_config, resolve_checkpoint
+
+        return read_config(resolve_checkpoint(source))
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes config.json into a folder, made if need be; returns the file's path.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        from mobilevit_deploy.output import write_text
+
+        path = Path(folder) / CONFIG_NAME
+        write_text(path, self.to_json_string())
+        return path
+
+    @classmethod
     def from_dict(cls, source: Mapping[str, Any]) -> Self:
         """Builds a config from the content of a config.json; what it does not know is kept for ``to_dict``.
 
         Raises:
             ValueError: the content is no MobileViT's, or a field is wrong.
         """
-        if not isinstance(source, Mapping):
-            raise ValueError(f"a config must be a JSON object, not {type(source).__name__}.")  # noqa: TRY004
+        one_of_type(Mapping, "a JSON object")("a config", source)
         _check_model_type(source)
         known = {item.name for item in _fields()}
         given = {name: value for name, value in source.items() if name in known}
@@ -292,10 +236,14 @@ class MobileViTConfig:
             written["num_labels"] = self.num_labels
         return written
 
+    def to_json_string(self) -> str:
+        """The text of a config.json."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
     def updated(self, **changes: Any) -> Self:
-        """A copy with some fields changed; new classes (``num_labels`` or ``id2label``) replace the old maps."""
+        """A copy with some fields changed; new ``num_labels`` or ``id2label`` replace the old classes."""
         if {"num_labels", "id2label"} & changes.keys():
-            changes = {"num_labels": _COUNT_ID2LABEL, "id2label": None, "label2id": None, **changes}
+            changes = {"num_labels": _COUNT_ID2LABEL, "id2label": {}, "label2id": {}, **changes}
         return dataclasses.replace(self, **changes)
 
 
@@ -309,15 +257,10 @@ def _fields_of(source: Mapping[str, Any]) -> dict[str, Any]:
     return {item.name: getattr(config, item.name) for item in _fields()}
 
 
-_ARCHITECTURE_ENDS_BEFORE = "id2label"
-
-
 def _published_defaults() -> dict[str, Any]:
     """What the published class writes for an untouched config: the architecture, and no labels."""
-    names = [item.name for item in _fields()]
-    architecture = names[: names.index(_ARCHITECTURE_ENDS_BEFORE)]
-    defaults = {item.name: _to_json(item.default) for item in _fields() if item.name in architecture}
-    return {"model_type": MODEL_TYPE, **defaults}
+    architecture = takewhile(lambda item: item.name != "id2label", _fields())
+    return {"model_type": MODEL_TYPE, **{item.name: _to_json(item.default) for item in architecture}}
 
 
 def _to_json(value: Any) -> Any:

@@ -10,12 +10,14 @@ a map (h/p * w/p), d hidden size of a transformer, k heads, e = d/k size of a he
 from __future__ import annotations
 
 import math
-from typing import cast
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mobilevit_deploy.model.checkpoint import Checkpoint, save_checkpoint
 from mobilevit_deploy.model.config import MobileViTConfig
 from mobilevit_deploy.model.outputs import BackboneOutput, ImageClassifierOutput
 
@@ -39,7 +41,7 @@ def make_divisible(channels: float, *, divisor: int = 8) -> int:
 
 
 class ConvLayer(nn.Module):
-    """Convolution that keeps the size of the map (over its stride), then BatchNorm and activation if wanted."""
+    """Convolution that keeps a map's size (over its stride), then BatchNorm and activation if wanted."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class ConvLayer(nn.Module):
         self.activation = _ACTIVATIONS[activation]() if activation else None
 
     def forward(self, features: Tensor) -> Tensor:
+        """[b, in_channels, h, w] -> [b, out_channels, h/stride, w/stride], rounded up."""
         features = self.convolution(features)
         if self.normalization is not None:
             features = self.normalization(features)
@@ -101,6 +104,7 @@ class InvertedResidual(nn.Module):
         self.reduce_1x1 = ConvLayer(in_channels=expanded, out_channels=out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
+        """[b, in_channels, h, w] -> [b, out_channels, h/stride, w/stride], rounded up."""
         narrowed: Tensor = self.reduce_1x1(self.conv_3x3(self.expand_1x1(features)))
         return features + narrowed if self.use_residual else narrowed
 
@@ -113,6 +117,7 @@ class Stack(nn.Module):
         self.layer = nn.ModuleList(layers)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Whatever the first layer takes -> what the last one gives."""
         for layer in self.layer:
             features = layer(features)
         return features
@@ -131,15 +136,15 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """[b, n, d] -> [b, n, d]."""
         query, key, value = (self._heads(layer(tokens)) for layer in (self.query, self.key, self.value))
         scores = query @ key.transpose(-1, -2) / math.sqrt(self.head_size)  # [b, k, n, n]
-        weights = self.dropout(scores.softmax(dim=-1))
-        return (weights @ value).transpose(1, 2).flatten(2)  # [b, k, n, e] -> [b, n, d]
+        mixed: Tensor = self.dropout(scores.softmax(dim=-1)) @ value  # [b, k, n, e]
+        return mixed.transpose(1, 2).flatten(2)  # [b, n, d]
 
     def _heads(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.num_heads, self.head_size)).transpose(
-            1, 2
-        )  # [b, n, d] -> [b, k, n, e]
+        b, n, _ = tokens.shape
+        return tokens.reshape(b, n, self.num_heads, self.head_size).transpose(1, 2)  # [b, k, n, e]
 
 
 class Projection(nn.Module):
@@ -151,7 +156,9 @@ class Projection(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return cast(Tensor, self.dropout(self.dense(tokens)))
+        """[..., in_features] -> [..., out_features]."""
+        projected: Tensor = self.dropout(self.dense(tokens))
+        return projected
 
 
 class Attention(nn.Module):
@@ -165,7 +172,9 @@ class Attention(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return cast(Tensor, self.output(self.attention(tokens)))
+        """[b, n, d] -> [b, n, d]."""
+        attended: Tensor = self.output(self.attention(tokens))
+        return attended
 
 
 class Intermediate(nn.Module):
@@ -177,7 +186,9 @@ class Intermediate(nn.Module):
         self.activation = _ACTIVATIONS[activation]()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return cast(Tensor, self.activation(self.dense(tokens)))
+        """[..., in_features] -> [..., out_features]."""
+        widened: Tensor = self.activation(self.dense(tokens))
+        return widened
 
 
 class TransformerLayer(nn.Module):
@@ -197,8 +208,10 @@ class TransformerLayer(nn.Module):
         self.layernorm_after = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """[b, n, d] -> [b, n, d]."""
         tokens = tokens + self.attention(self.layernorm_before(tokens))
-        return tokens + cast(Tensor, self.output(self.intermediate(self.layernorm_after(tokens))))
+        change: Tensor = self.output(self.intermediate(self.layernorm_after(tokens)))
+        return tokens + change
 
 
 class MobileViTBlock(nn.Module):
@@ -256,10 +269,12 @@ class MobileViTBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
+        """[b, in_channels, h, w] -> [b, out_channels, h/2, w/2], rounded up; h and w stay if dilated."""
         features = self.downsampling_layer(features)
         local = self.conv_1x1(self.conv_kxk(features))
         projected = self.conv_projection(self._relate_patches(local))
-        return cast(Tensor, self.fusion(torch.cat((features, projected), dim=1)))
+        fused: Tensor = self.fusion(torch.cat((features, projected), dim=1))
+        return fused
 
     def _relate_patches(self, local: Tensor) -> Tensor:
         height, width = local.shape[-2:]
@@ -349,11 +364,47 @@ def _dilations(output_stride: int) -> tuple[int, int, int]:
 
 
 class MobileViTPreTrainedModel(nn.Module):
-    """What the models share: their config, their initialisation and the check of their input."""
+    """What the models share: their config, loading and saving, and the check of their input."""
 
     def __init__(self, config: MobileViTConfig) -> None:
         super().__init__()
         self.config = config
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: torch.dtype = torch.float32, **arguments: Any
+    ) -> Self:
+        """Loads a checkpoint in Hugging Face's layout, ready for inference (``eval()``).
+
+        Args:
+            source: a folder, a weights file with config.json beside it, or a hub id.
+            dtype: to compute in, whatever the file stores.
+            **arguments: the constructor's, such as ``expand_output``.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read, or does not fit its config or this class.
+            HubError: the hub cannot be reached or has no such model.
+        """
+        checkpoint = Checkpoint.open(source)
+        # On the meta device a config that does not fit its weights costs neither memory nor time.
+        with torch.device("meta"):
+            model = cls(checkpoint.config, **arguments)
+        model.load_state_dict(checkpoint.tensors_for(model, dtype), assign=True)
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Writes config.json and model.safetensors, which transformers loads too; both or neither.
+
+        Args:
+            folder: where to; made if need be.
+            dtype: to store the weights in; ``torch.float16`` halves the file. Unless given, as they are.
+
+        Raises:
+            CheckpointError: a weight is NaN or Inf, or does not fit into ``dtype``.
+            OutputError: the folder cannot be written.
+        """
+        config = self.config.updated(architectures=(type(self).__name__,))
+        save_checkpoint(Path(folder), config, self.state_dict(), dtype)
 
     def _check_pixels(self, pixel_values: Tensor) -> None:
         if not isinstance(pixel_values, Tensor):
@@ -484,8 +535,9 @@ def initialize(model: nn.Module) -> None:
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            # fan_in counts a group's inputs only, which is right for depthwise convolutions; torch's fan_out is not.
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            # torch's fan_in counts the inputs of one group, as a depthwise convolution needs; its fan_out
+            # counts the outputs of all groups, and would all but silence those.
+            nn.init.kaiming_uniform_(module.weight, mode="fan_in", nonlinearity="relu")
         elif isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
         else:

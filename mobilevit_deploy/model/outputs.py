@@ -62,5 +62,5 @@ class ImageClassifierOutput(ModelOutput):
     """
 
     loss: Tensor | None = None
-    logits: Tensor = None  # type: ignore[assignment] - always set; the published order puts loss first
+    logits: Tensor = None  # type: ignore[assignment]  # always set; the published order puts the loss first
     hidden_states: tuple[Tensor, ...] | None = None
