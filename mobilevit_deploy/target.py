@@ -174,7 +174,7 @@ def get_target(name: str) -> Target:
         )
     try:
         target: Target = found[name].load()()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise TargetError(
             f"Target '{name}' ({found[name].value}) cannot be imported: {error}.",
             remedy="Reinstall the distribution that registers it.",
