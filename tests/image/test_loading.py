@@ -110,6 +110,10 @@ class TestSixteenBits:
     def test_greys_are_scaled_and_not_clipped(self, kind: str) -> None:
         assert difference(load_image(encoded(Image.fromarray(self.ramp), kind)), self.expected) == 0
 
+    def test_values_between_two_levels_are_rounded(self) -> None:
+        between = np.array([[0, 128, 129, 65406, 65407, 65535]], np.uint16)
+        assert np.asarray(load_image(Image.fromarray(between)))[0, :, 0].tolist() == [0, 0, 1, 254, 255, 255]
+
     def test_either_byte_order(self) -> None:
         big_endian = Image.frombytes("I;16B", (256, 4), self.ramp.astype(">u2").tobytes())
         assert difference(load_image(big_endian), self.expected) == 0
