@@ -1,1 +1,1 @@
-"""Where an artifact is measured: this machine; later phones and emulators."""
+"""Where an artifact is measured: ``runner`` is the protocol, each other module one kind of device."""

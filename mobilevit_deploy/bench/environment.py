@@ -1,0 +1,223 @@
+"""The machine that a number came from, and the state it was in.
+
+``machine`` is what stays the same while measuring, ``conditions`` what may not, and ``warnings`` says in
+plain words what of it makes a latency doubtful, and what to do.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+LOOK_S = 0.2
+"""How long ``conditions`` looks at what else keeps the processor busy."""
+
+BUSY = 0.1
+"""Share of the processor that others may use before it is worth a warning."""
+
+# Instructions that decide how fast a matrix multiply can be; names as in /proc/cpuinfo.
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+
+_CPU = Path("/sys/devices/system/cpu")
+
+
+class Machine(BaseModel):
+    """What stays the same while measuring.
+
+    Attributes:
+        cpu: as the processor names itself; virtual machines often hide it.
+        cpu_features: those of its instruction sets that matter for matrix multiplies.
+        cores: logical cores of the machine.
+        usable_cores: those that this process may run on.
+        virtual: whether it is a virtual machine; None where that cannot be told.
+        libraries: versions of the target's libraries.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    system: str
+    kernel: str
+    architecture: str
+    cpu: str
+    cpu_features: tuple[str, ...]
+    cores: int
+    usable_cores: int
+    memory_bytes: int
+    virtual: bool | None
+    python: str
+    libraries: dict[str, str]
+
+
+class Conditions(BaseModel):
+    """What may change from one measurement to the next.
+
+    Attributes:
+        busy: share of all cores' time, 0 to 1, that other programs took while this process slept.
+        load_average: over 1, 5 and 15 minutes; it counts the measurements before this one.
+        frequencies_mhz: of each core; empty if unreadable.
+        governors: what drives the frequencies, such as ``powersave (acpi-cpufreq)``; empty if unreadable.
+        power: ``mains``, ``battery``, or None if there is no battery to see.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    busy: float
+    load_average: tuple[float, float, float]
+    memory_available_bytes: int
+    frequencies_mhz: tuple[float, ...]
+    governors: tuple[str, ...]
+    power: str | None
+
+
+def machine(libraries: Iterable[str] = ()) -> Machine:
+    """Describe this machine, and which versions of ``libraries`` (distributions) are installed."""
+    import psutil
+
+    return Machine(
+        system=_system(),
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        cpu=_cpuinfo("model name") or platform.processor() or platform.machine(),
+        cpu_features=tuple(name for name in _FEATURES if name in _flags()),
+        cores=psutil.cpu_count() or 1,
+        usable_cores=_usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        virtual=_virtual(),
+        python=platform.python_version(),
+        libraries={name: installed for name in libraries if (installed := _version(name))},
+    )
+
+
+def conditions() -> Conditions:
+    """Look at the machine for ``LOOK_S`` seconds, in which the caller sleeps."""
+    import psutil
+
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    return Conditions(
+        busy=psutil.cpu_percent(interval=LOOK_S) / 100,
+        load_average=psutil.getloadavg(),
+        memory_available_bytes=psutil.virtual_memory().available,
+        frequencies_mhz=_frequencies(),
+        governors=_governors(),
+        power=None if battery is None else "mains" if battery.power_plugged else "battery",
+    )
+
+
+def warnings(where: Machine, states: Sequence[Conditions], *, threads: int) -> list[str]:
+    """Whatever makes latencies measured there doubtful, one plain sentence each."""
+    found = []
+    busiest = max((state.busy for state in states), default=0.0)
+    if busiest > BUSY:
+        found.append(
+            f"Other programs used up to {busiest:.0%} of the processor between measurements: "
+            "close them and measure again."
+        )
+    if any(state.power == "battery" for state in states):
+        found.append("The machine ran on battery, which slows processors down: plug it in.")
+    if slow := sorted({name for state in states for name in state.governors if _holds_back(name)}):
+        found.append(
+            f"The frequency governor is {slow[0]}: clocks may have been low. "
+            "'cpupower frequency-set -g performance' holds them up."
+        )
+    if where.virtual:
+        found.append(
+            "This is a virtual machine: others may share its processor unseen. "
+            "Trust the ratios more than the milliseconds."
+        )
+    if where.usable_cores <= threads:
+        found.append(
+            f"{_count(threads, 'thread')} on {_count(where.usable_cores, 'usable core')}: "
+            "everything else on the machine competes with the measurement. Use fewer threads."
+        )
+    return found
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _system() -> str:
+    if _is_mac():
+        return f"macOS {platform.mac_ver()[0]}"
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
+
+
+def _is_mac() -> bool:
+    return platform.system() == "Darwin"
+
+
+def _usable_cores() -> int:
+    import psutil
+
+    process = psutil.Process()
+    # macOS has no affinity: there every core is usable.
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
+
+
+def _frequencies() -> tuple[float, ...]:
+    import psutil
+
+    try:
+        return tuple(float(core.current) for core in psutil.cpu_freq(percpu=True) or ())
+    except (OSError, NotImplementedError):  # ARM machines and containers that hide it
+        return ()
+
+
+def _governors() -> tuple[str, ...]:
+    found = set()
+    for path in _CPU.glob("cpu*/cpufreq/scaling_governor"):
+        driver = path.with_name("scaling_driver")
+        found.add(
+            f"{path.read_text().strip()} ({driver.read_text().strip() if driver.exists() else 'unknown'})"
+        )
+    return tuple(sorted(found))
+
+
+def _holds_back(governor: str) -> bool:
+    # The pstate drivers call their ordinary mode, which does clock up under load, "powersave" as well.
+    return governor.startswith(("powersave", "conservative")) and "pstate" not in governor
+
+
+def _virtual() -> bool | None:
+    if _is_mac():
+        return _sysctl("kern.hv_vmm_present") == "1"
+    return "hypervisor" in _flags() if _flags() else None
+
+
+@cache
+def _flags() -> frozenset[str]:
+    return frozenset((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
+
+
+@cache
+def _cpuinfo(field: str) -> str:
+    if _is_mac():
+        return _sysctl("machdep.cpu.brand_string") if field == "model name" else ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == field), "")
+
+
+def _sysctl(name: str) -> str:
+    import subprocess
+
+    return subprocess.run(
+        ["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,74 @@
+"""A third party's target: the whole protocol, for torch's own ``.pt2`` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobilevit_deploy.artifact import Artifact
+from mobilevit_deploy.errors import SessionError
+from mobilevit_deploy.parity import tolerance
+from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+class ToyTarget:
+    """Saves the graph that ``torch.export`` captures; its runtime is torch itself."""
+
+    name = "toy"
+    suffix = ".pt2"
+    extra = ""
+    libraries = ("torch",)
+    rewrites: tuple[str, ...] = ()
+    precisions = {Precision.FP32: tolerance.FP32}  # noqa: RUF012 - as third parties will write it
+
+    def availability(self) -> Availability:
+        return Availability(usable=True, engine="torch")
+
+    def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
+        import torch
+
+        example = torch.zeros(spec.input.shape)
+        torch.export.save(torch.export.export(graph, (example,)), out)
+        return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
+
+    def open_session(self, artifact: Artifact, *, threads: int = 1) -> ToySession:
+        return ToySession(artifact, threads)
+
+
+class ToySession:
+    """A ``.pt2`` file, loaded by torch."""
+
+    measurable = True
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        import torch
+
+        self.engine = f"torch {torch.__version__}"
+        self._inputs = artifact.inputs
+        torch.set_num_threads(threads)
+        try:
+            self._graph = torch.export.load(artifact.path).module()
+        except Exception as error:
+            raise SessionError(
+                f"torch cannot load {artifact.path}: {error}.", remedy="Export it again."
+            ) from error
+
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        import torch
+
+        for array, spec in zip(inputs, self._inputs, strict=True):
+            if (array.shape, str(array.dtype)) != (spec.shape, spec.dtype):
+                raise SessionError(
+                    f"{spec.name} is {array.dtype}{list(array.shape)}, not {spec.dtype}{list(spec.shape)}.",
+                    remedy="Feed the file as its manifest says.",
+                )
+        with torch.inference_mode():
+            return (self._graph(*map(torch.from_numpy, inputs)).numpy(),)
+
+    def close(self) -> None:
+        del self._graph
