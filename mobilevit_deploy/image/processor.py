@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobilevit_deploy.errors import CheckpointError, ImageError, OutputError
+from mobilevit_deploy.errors import CheckpointError, ImageError
 from mobilevit_deploy.image.arrays import (
     channels_last,
     is_unit_range,
@@ -24,6 +24,8 @@ from mobilevit_deploy.image.arrays import (
 )
 from mobilevit_deploy.image.loading import load_image
 from mobilevit_deploy.image.resize import center_crop, resize
+from mobilevit_deploy.model.hub import resolve_checkpoint
+from mobilevit_deploy.output import write_text
 
 if TYPE_CHECKING:
     import torch
@@ -192,23 +194,21 @@ class MobileViTImageProcessor:
         """Read the preprocessor_config.json of a checkpoint.
 
         Args:
-            source: a folder, a JSON file, or the id of a repository on the model hub.
+            source: a folder, any file in it, or a hub id such as ``apple/mobilevit-xx-small``.
             **overrides: fields that replace the file's, for instance ``do_flip_channel_order=False``.
 
         Raises:
             CheckpointError: if there is no such file, or it makes no sense.
+            HubError: if the hub cannot be reached or has no such model.
         """
-        path = Path(source)
-        if not path.exists():
-            from mobilevit_deploy.model.checkpoint import resolve_checkpoint
-
-            path = resolve_checkpoint(str(source))
-        file = path / CONFIG_NAME if path.is_dir() else path
+        path = resolve_checkpoint(source if isinstance(source, str) else Path(source))
+        folder = path if path.is_dir() else path.parent
+        file = folder / CONFIG_NAME
         try:
             fields = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise CheckpointError(
-                f"There is no {CONFIG_NAME} in '{path}'.",
+                f"There is no {CONFIG_NAME} in '{folder}'.",
                 remedy="Copy it from where the checkpoint came from.",
             ) from error
         except (OSError, ValueError) as error:
@@ -218,11 +218,12 @@ class MobileViTImageProcessor:
         if not isinstance(fields, dict):
             raise CheckpointError(f"'{file}' holds no JSON object.", remedy="Get the file anew.")
         try:
-            return cls(**_without_none(fields))._with(overrides)
+            processor = cls(**_without_none(fields))
         except ValueError as error:
             raise CheckpointError(
                 f"'{file}' makes no sense: {error}.", remedy="Correct the field."
             ) from error
+        return processor._with(overrides)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write preprocessor_config.json into a folder, made if need be; the file appears whole or not.
@@ -234,21 +235,7 @@ class MobileViTImageProcessor:
             OutputError: if it cannot be written.
         """
         file = Path(folder) / CONFIG_NAME
-        unfinished = file.with_name(f".{CONFIG_NAME}.{os.getpid()}")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                unfinished.write_text(
-                    json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8"
-                )
-                unfinished.replace(file)
-            finally:
-                unfinished.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"'{file}' cannot be written ({error.strerror}).",
-                remedy="Choose another folder, or make room.",
-            ) from error
+        write_text(file, json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n")
         return file
 
 

@@ -393,6 +393,15 @@ class TestConfigFile:
         assert processor.size == {"shortest_edge": 288}
         assert processor.do_flip_channel_order is False
 
+    def test_beside_the_weights(self, tmp_path: Path) -> None:
+        weights = self.write(tmp_path, {"size": 288}) / "model.safetensors"
+        weights.write_bytes(b"")
+        assert MobileViTImageProcessor.from_pretrained(weights).size == {"shortest_edge": 288}
+
+    def test_a_missing_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"no folder or file .*missing"):
+            MobileViTImageProcessor.from_pretrained(tmp_path / "missing")
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [
@@ -426,7 +435,7 @@ class TestConfigFile:
 
     def test_a_file_in_the_way_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "taken").write_text("")
-        with pytest.raises(OutputError, match="cannot be written"):
+        with pytest.raises(OutputError, match=r"Cannot write to .*taken"):
             MobileViTImageProcessor().save_pretrained(tmp_path / "taken")
 
 

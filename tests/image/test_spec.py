@@ -66,6 +66,13 @@ def test_apply_takes_files(photograph: Image.Image, tmp_path: Path) -> None:
         spec().apply(tmp_path / "dog.png")
 
 
+def test_the_input_size_is_the_crop_or_the_fixed_size(photograph: Image.Image) -> None:
+    fixed = {"resize_shortest_edge": None, "resize_to": (288, 320)}
+    for described in (spec(), spec(**fixed), spec(**fixed, crop=None)):
+        assert described.apply(photograph).shape[2:] == described.input_size
+    assert spec(crop=None).input_size is None
+
+
 class TestForImageSize:
     @pytest.mark.parametrize(("size", "edge"), [(256, 288), (320, 360), (128, 144), (192, 216), (250, 281)])
     def test_squares_keep_the_ratio_of_resize_to_crop(self, size: int, edge: int) -> None:
