@@ -105,7 +105,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.job = job
         self.connection, child = context.Pipe(duplex=False)
-        self._log = scratch / f"{job.key}.log"
+        self._log = Path(tempfile.mkdtemp(dir=scratch)) / "log"
         self._stages: dict[str, float] = {}
         self._stage = "start"
         self._since = time.monotonic()

@@ -182,6 +182,18 @@ def get_target(name: str) -> Target:
     return target
 
 
+def survey() -> dict[str, tuple[Target | None, Availability]]:
+    """Every registered target with its availability; None for one whose code cannot be imported."""
+    found: dict[str, tuple[Target | None, Availability]] = {}
+    for name in target_names():
+        try:
+            target = get_target(name)
+            found[name] = (target, target.availability())
+        except TargetError as error:
+            found[name] = (None, Availability(False, "", error.problem.rstrip("."), error.remedy))
+    return found
+
+
 def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
     """``Did you mean 'tflite'? `` for a near miss, otherwise an empty string."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)

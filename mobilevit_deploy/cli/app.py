@@ -17,22 +17,35 @@ from mobilevit_deploy.cli.verify import verify
 app = typer.Typer(
     name="mobilevit-deploy",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"mobilevit-deploy {version('mobilevit-deploy')}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and leave."
+        ),
+    ] = False,
 ) -> None:
     """Put MobileViT on phones: export, prove parity, measure.
 
     One PyTorch reference feeds TFLite, Core ML, ExecuTorch and ONNX. Every exported file is run by its
     runtime and compared with the reference before it counts.
 
-    [bold]Start here[/bold] (uses a small bundled model):
+    **Start here** (uses a small bundled model):
 
         mobilevit-deploy export --target all
 
@@ -40,11 +53,6 @@ def root(
 
     Exit codes: 0 every verdict is a pass, 1 one is not, 2 wrong usage, 3 bad input or a failed stage.
     """
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"mobilevit-deploy {installed('mobilevit-deploy')}")
-        raise typer.Exit
 
 
 for command in (export, verify, predict, bench, report, targets, doctor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,19 +25,15 @@ def doctor(json: options.Json = False) -> None:
 
 
 def _findings() -> dict[str, Any]:
-    from mobilevit_deploy.target import get_target, target_names
+    from mobilevit_deploy.target import survey
 
-    targets = {}
-    for name in target_names():
-        target = get_target(name)
-        here = target.availability()
-        targets[name] = {
-            "usable": here.usable,
-            "engine": here.engine,
-            "reason": here.reason,
-            "remedy": here.remedy,
-            "libraries": {library: _version(library) for library in target.libraries},
+    targets = {
+        name: {
+            **asdict(here),
+            "libraries": {library: _version(library) for library in (target.libraries if target else ())},
         }
+        for name, (target, here) in survey().items()
+    }
     return {
         "mobilevit-deploy": _version("mobilevit-deploy"),
         "python": platform.python_version(),

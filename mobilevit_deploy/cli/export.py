@@ -44,7 +44,7 @@ def export(
     """Export a model, and prove that each file computes what the model computes.
 
     Several targets run side by side, each in a process of its own. An artifact that fails parity goes to the
-    subfolder [bold]failed[/bold] and the exit code is 1.
+    subfolder **failed** and the exit code is 1.
 
     Examples:
 
@@ -119,37 +119,43 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("artifact", overflow="fold")
-    for heading in ("size", "parity", "max error", "SQNR", "top-1", "seconds"):
-        table.add_column(heading, justify="left" if heading == "parity" else "right")
+    table.add_column("target", no_wrap=True)
+    table.add_column("parity")
+    for heading in ("max error", "SQNR", "top-1", "size", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("run by")
     for key, outcome in outcomes.items():
         seconds = f"{sum(outcome.stages.values()):.1f}"
         if outcome.error:
-            table.add_row(key, "", "[bold red]error[/bold red]", "", "", "", seconds, "")
+            table.add_row(key, "[bold red]error[/bold red]", "", "", "", "", seconds, "")
             continue
         manifest, parity = outcome.result.manifest, outcome.result.manifest.parity
         worst = parity.outputs[0] if parity.outputs else None
         table.add_row(
-            str(outcome.result.path),
-            console.megabytes(manifest.bytes),
+            key,
             f"[{console.VERDICT_STYLE[parity.verdict]}]{parity.verdict}[/]",
             f"{worst.max_error:.1e}" if worst else "",
             f"{worst.sqnr_db:.1f} dB" if worst else "",
             f"{worst.top1_agreement:.0%}" if worst else "",
+            console.megabytes(manifest.bytes),
             seconds,
             parity.engine,
         )
     console.stdout().print(table)
     for key, outcome in outcomes.items():
-        if outcome.error:
-            console.show_error(outcome.error, about=key)
-        else:
-            for reason in outcome.result.manifest.parity.reasons:
-                console.stderr().print(f"[bold red]{key}[/bold red]: {reason}", markup=True)
-    console.stdout().print(
-        "[dim]max error: of the reference's spread, on the worst input. Next: mobilevit-deploy bench[/dim]"
-    )
+        _print_file(key, outcome)
+    console.stdout().print("[dim]max error: of the reference's spread, on the worst input[/dim]")
+
+
+def _print_file(key: str, outcome: Outcome) -> None:
+    from rich.markup import escape
+
+    if outcome.error:
+        console.show_error(outcome.error, about=key)
+        return
+    console.stdout().print(escape(str(outcome.result.path)))
+    for reason in outcome.result.manifest.parity.reasons:
+        console.stdout().print(f"  [red]{escape(reason)}[/red]")
 
 
 def _leave(outcomes: list[Outcome]) -> None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from mobilevit_deploy.cli import console, options
 
 
 def targets(json: options.Json = False) -> None:
     """List the targets: format, precisions, what runs the file here; where one is unusable, why."""
-    from mobilevit_deploy.target import get_target, target_names
+    from mobilevit_deploy.target import survey
 
-    found = [(get_target(name), get_target(name).availability()) for name in target_names()]
+    found = survey()
     if json:
         console.print_json(
             {
                 "targets": [
                     {
-                        "name": target.name,
-                        "suffix": target.suffix,
-                        "precisions": [str(precision) for precision in target.precisions],
-                        "usable": here.usable,
-                        "engine": here.engine,
-                        "reason": here.reason,
-                        "remedy": here.remedy,
+                        "name": name,
+                        "suffix": target.suffix if target else None,
+                        "precisions": [str(precision) for precision in target.precisions] if target else [],
+                        **asdict(here),
                     }
-                    for target, here in found
+                    for name, (target, here) in found.items()
                 ]
             }
         )
@@ -35,12 +34,11 @@ def targets(json: options.Json = False) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("target", "file", "precisions", "usable", "run here by"):
         table.add_column(heading)
-    for target, here in found:
+    for name, (target, here) in found.items():
+        offer = (target.suffix, " ".join(target.precisions)) if target else ("", "")
         usable = "[green]yes[/green]" if here.usable else "[bold red]no[/bold red]"
-        table.add_row(target.name, target.suffix, " ".join(target.precisions), usable, here.engine)
+        table.add_row(name, *offer, usable, here.engine)
     console.stdout().print(table)
-    for target, here in found:
+    for name, (_, here) in found.items():
         if not here.usable:
-            console.stdout().print(
-                f"{target.name}: {escape(here.reason)}. [bold]Next:[/bold] {escape(here.remedy)}"
-            )
+            console.stdout().print(f"{name}: {escape(here.reason)}. [bold]Next:[/bold] {escape(here.remedy)}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def verify(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Artifacts, or folders of them.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Artifacts, or folders of them.")
     ] = None,
     model: Annotated[
         str | None,

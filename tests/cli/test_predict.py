@@ -1,0 +1,90 @@
+"""``predict``: one picture, reference and artifact side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mobilevit_deploy.demo import parity_photographs
+from mobilevit_deploy.demo.shapes import CLASSES, generate
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.xdist_group("toy")
+
+
+@pytest.fixture
+def triangle(tmp_path: Path) -> Path:
+    label = CLASSES.index("triangle")
+    path = tmp_path / "a triangle; $(touch executed).png"
+    Image.fromarray(generate(label + 2 * len(CLASSES), split="heldout").image).save(path)
+    return path
+
+
+def test_reference_alone_names_the_shape(cli: Cli, triangle: Path, tmp_path: Path) -> None:
+    done = cli("predict", triangle, "--json", "--top", "2")
+    assert done.returncode == 0, done.stderr
+    ranked = json.loads(done.stdout)["reference"]
+    assert ranked[0]["label"] == "triangle"
+    assert ranked[0]["probability"] > ranked[1]["probability"]
+    assert len(ranked) == 2
+    assert not (tmp_path / "executed").exists()
+
+
+def test_artifact_stands_beside_the_reference(
+    cli: Cli, artifact_copy: Callable[..., Path], triangle: Path
+) -> None:
+    done = cli("predict", triangle, "--artifact", artifact_copy("toy"), "--json")
+    assert done.returncode == 0, done.stderr
+    both = json.loads(done.stdout)
+    assert [row["label"] for row in both["artifact"]] == [row["label"] for row in both["reference"]]
+    assert both["artifact"][0]["probability"] == pytest.approx(both["reference"][0]["probability"], abs=1e-5)
+
+
+def test_target_uses_the_exported_artifact_or_exports_it_first(cli: Cli, tmp_path: Path) -> None:
+    photograph = parity_photographs()[0]
+    first = cli("predict", photograph, "--target", "toy", "--output", "out")
+    assert first.returncode == 0, first.stderr
+    assert "convert" in first.stderr
+    assert "torch" in first.stdout
+    second = cli("predict", photograph, "--target", "toy", "--output", "out")
+    assert second.stdout == first.stdout
+    assert "convert" not in second.stderr
+
+
+def test_file_that_is_no_image(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("shopping list")
+    done = cli("predict", "notes.jpg")
+    assert done.returncode == 3
+    assert "notes.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("size", [(1, 1), (12_000, 9_000)])
+def test_smallest_and_largest_pictures_are_classified(
+    cli: Cli, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    Image.new("RGB", size, "orange").save(tmp_path / "picture.png")
+    done = cli("predict", "picture.png")
+    assert done.returncode == 0, done.stderr
+
+
+def test_hub_without_a_network_is_a_clear_error(cli: Cli, triangle: Path) -> None:
+    import os
+
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": "empty"}
+    done = cli("predict", triangle, "--model", "apple/mobilevit-xx-small", env=environment)
+    assert done.returncode == 3
+    assert "apple/mobilevit-xx-small" in done.stderr
+    assert "Next:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_model_folder_that_does_not_exist(cli: Cli, triangle: Path) -> None:
+    done = cli("predict", triangle, "--model", "./no/such/folder")
+    assert done.returncode == 3
+    assert "no/such/folder" in done.stderr
