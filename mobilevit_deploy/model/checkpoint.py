@@ -149,7 +149,7 @@ def _without_other_heads(found: dict[str, Tensor], wanted: Mapping[str, Tensor])
 
 
 def _check_fit(file: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    missing = [name for name in wanted if name not in found and not name.endswith(_COUNTER)]
+    missing = _missing(found, wanted)
     extra = [name for name in found if name not in wanted]
     misshapen = [
         f"{name} is {list(found[name].shape)} and should be {list(tensor.shape)}"
@@ -165,6 +165,10 @@ def _check_fit(file: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Ten
         )
 
 
+def _missing(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in wanted if name not in found and not name.endswith(_COUNTER)]
+
+
 def _advice(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """What the names in a file say about what it is."""
     if any(name.startswith("segmentation_head.") for name in found.keys() - wanted.keys()):
@@ -173,8 +177,9 @@ def _advice(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         return "It is not in Hugging Face's layout (perhaps timm's or ml-cvnets'); get that version."
     if not any(name.startswith(BASE_PREFIX) for name in found) and BASE_PREFIX + next(iter(found)) in wanted:
         return "This is a backbone without a head; load it as MobileViTModel."
-    if all(name.startswith(_EXPANSION) for name in wanted.keys() - found.keys()):
-        return "Load it with expand_output=False, or correct what the file and its config disagree on."
+    missing = _missing(found, wanted)
+    if missing and all(name.startswith(_EXPANSION) for name in missing):
+        return "This is a backbone without its last convolution; load it with expand_output=False."
     return f"Take the {CONFIG_NAME} and the weights from the same model."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -28,19 +29,31 @@ def resolve_checkpoint(source: str | Path) -> Path:
         CheckpointError: there is no such path, and it cannot be a hub id.
         HubError: the hub cannot be reached or has no such model.
     """
-    path = Path(source).expanduser()
-    if str(source) and (path.is_dir() or path.is_file()):
+    path = _local_path(str(source))
+    if path is not None:
         return path
     if isinstance(source, str) and _may_be_hub_id(source):
         return _fetch(source)
-    if path.exists() and str(source):
-        raise CheckpointError(
-            f"'{source}' is neither a folder nor a file.", remedy="Pass a checkpoint's folder."
-        )
     raise CheckpointError(
         f"There is no folder or file '{source}'.",
         remedy="Check the path; a model on the hub is named like apple/mobilevit-xx-small.",
     )
+
+
+def _local_path(source: str) -> Path | None:
+    # Path.expanduser raises for a user that does not exist; this leaves the name as it is.
+    path = Path(os.path.expanduser(source))  # noqa: PTH111
+    try:
+        # An empty name is not the current folder.
+        if not source or not path.exists():
+            return None
+        if path.is_dir() or path.is_file():
+            return path
+    except OSError as error:
+        raise CheckpointError(
+            f"'{source}' cannot be read: {error.strerror}.", remedy="Check the path and its permissions."
+        ) from error
+    raise CheckpointError(f"'{source}' is neither a folder nor a file.", remedy="Pass a checkpoint's folder.")
 
 
 def _may_be_hub_id(source: str) -> bool:

@@ -204,6 +204,7 @@ def test_a_config_that_disagrees_names_tensors_and_both_shapes(folder: Path) -> 
     assert "misshapen: mobilevit.encoder.layer.4.conv_1x1.convolution.weight is [16, 8, 1, 1]" in message
     assert "should be [20, 8, 1, 1]" in message
     assert " more" in message  # not a screenful
+    assert "from the same model" in message
 
 
 def test_labels_that_disagree_name_the_classifier(folder: Path) -> None:

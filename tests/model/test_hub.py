@@ -179,6 +179,7 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "../some/model",
         "/no/such/folder",
         "~/no-such-folder",
+        "~nobody-by-that-name/model",
         "mobilevit-xx-small",
         "apple/mobilevit/xx-small",
         "runs/model.safetensors",
@@ -196,6 +197,11 @@ def test_a_mistyped_path_is_not_asked_of_the_hub(source: str | Path) -> None:
 def test_what_is_neither_folder_nor_file_is_refused() -> None:
     with pytest.raises(CheckpointError, match="neither a folder nor a file"):
         resolve_checkpoint("/dev/null")
+
+
+def test_a_path_that_the_system_refuses_is_reported() -> None:
+    with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
+        resolve_checkpoint("x" * 5000)
 
 
 def test_a_hub_id_is_fetched_once_and_only_what_is_needed(
