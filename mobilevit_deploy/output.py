@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _PREFIX = ".mobilevit-deploy-"
 
+_PROBE_BYTES = 8_000_000
+"""About the size of an artifact: what does not fit explains why a converter failed."""
+
 
 def output_folder(path: Path) -> Path:
     """Make ``path`` if need be, and make sure that it can be written before minutes are spent on an export.
@@ -32,8 +35,7 @@ def output_folder(path: Path) -> Path:
     """
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path) as probe:
-            probe.write(b"0")
+        _probe(path, 1)
     return path
 
 
@@ -95,12 +97,26 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        free = None
-        with suppress(OSError):
-            free = shutil.disk_usage(folder).free
-        space = f" {free / 1e6:.0f} MB are free there." if free is not None else ""
-        raise OutputError(
-            f"Cannot write to {folder}: {error.strerror or error}.",
-            remedy=f"Nothing was left half-written.{space} Free some space, or choose another folder "
-            "with --output.",
-        ) from error
+        raise _unwritable(folder, error) from error
+    except Exception as error:
+        # Native writers report a full disk in words of their own; whether it is one, only trying tells.
+        try:
+            _probe(folder, _PROBE_BYTES)
+        except OSError as cause:
+            raise _unwritable(folder, cause) from error
+        raise
+
+
+def _probe(folder: Path, count: int) -> None:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(count))
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    free = ""
+    with suppress(OSError):
+        free = f" {shutil.disk_usage(folder).free / 1e6:.0f} MB are free there."
+    return OutputError(
+        f"Cannot write to {folder}: {error.strerror or error}.",
+        remedy=f"Nothing was left half-written.{free} Free some space, or choose another folder with --output.",
+    )
