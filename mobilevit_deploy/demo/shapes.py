@@ -29,14 +29,34 @@ SEED = 20260
 OVERSAMPLING = 2
 """Everything is drawn at twice the size and averaged down: smooth edges."""
 
-# What makes the set hard or easy.
-DIAMETER = (0.15, 0.8)  # of the side, log-uniform: small shapes are as common as large ones
-OPACITY = (0.4, 1.0)
-CONTRAST = 50.0  # grey levels, Euclidean over RGB, between the blended shape and what lies under it, at least
-VISIBLE = 0.8  # share of the shape that occluders leave, at least
-MOST_CLUTTER = 6  # strokes and blobs of no class
-BLUR = 0.006  # standard deviation, of the side, at most
-NOISE = 15.0  # standard deviation in grey levels, at most
+LARGEST = 0.8
+"""Diameter of a shape as a share of the side, at most."""
+
+VISIBLE = 0.8
+"""Share of a shape that occluders leave, at least."""
+
+
+@dataclass(frozen=True)
+class Hardness:
+    """What makes pictures hard. Between the two ends of the scale each field is interpolated."""
+
+    smallest: float  # diameter as a share of the side, log-uniform from here: small shapes are common
+    opacity: float  # at least
+    contrast: float  # grey levels, Euclidean over RGB, between shape and background, at least
+    relief: float  # grey levels of texture, at most
+    clutter: float  # strokes and blobs of no class, at most
+    occluders: float  # at most
+    blur: float  # standard deviation as a share of the side, at most
+    noise: float  # standard deviation in grey levels, at most
+
+    @classmethod
+    def at(cls, difficulty: float) -> Hardness:
+        """Return the point of the scale from 0, bold shapes, to 1, the data set as it is measured."""
+        return cls(*(low + difficulty * (high - low) for low, high in zip(_BOLD, _FULL, strict=True)))
+
+
+_BOLD = (0.5, 1.0, 150.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_FULL = (0.15, 0.4, 50.0, 40.0, 6.0, 2.0, 0.006, 15.0)
 
 MARGIN = 1 / 18
 """Preprocessing (resize to 288, centre crop 256) cuts this share of the side off every edge."""
@@ -60,35 +80,35 @@ class Sample:
     mask: NDArray[np.uint8]
 
 
-def generate(
-    index: int, *, split: Split = "train", image_size: int = 256, smallest: float = DIAMETER[0]
-) -> Sample:
+def generate(index: int, *, split: Split = "train", image_size: int = 256, difficulty: float = 1.0) -> Sample:
     """Draw picture ``index`` of a split; its label is ``index`` modulo the number of classes.
 
     Args:
         index: any non-negative number; neither split ends.
         split: ``train`` and ``heldout`` share neither random numbers nor regions of photographs.
         image_size: side of the square picture in pixels, 32 or more.
-        smallest: least diameter of the shape as a share of the side; close-ups are what a model learns first.
+        difficulty: 0, bold close-ups from which a model learns first, to 1, the data set as it is measured.
 
     Raises:
-        ValueError: a negative index, a picture too small to show a shape, or a shape that does not fit.
+        ValueError: a negative index, a picture too small to show a shape, or no such difficulty.
     """
-    if index < 0 or image_size < 32 or not DIAMETER[0] <= smallest <= DIAMETER[1]:
+    if index < 0 or image_size < 32 or not 0 <= difficulty <= 1:
         raise ValueError(
-            f"index must be >= 0, image_size >= 32, smallest in {DIAMETER}: {index}, {image_size}, {smallest}"
+            f"index must be >= 0, image_size >= 32, difficulty 0 to 1: {index}, {image_size}, {difficulty}"
         )
+    hardness = Hardness.at(difficulty)
     rng = np.random.default_rng([SEED, split == "heldout", index])
     label = index % len(CLASSES)
     side = image_size * OVERSAMPLING
 
     canvas = _photo_crop(rng, split, side)
-    _clutter(canvas, rng)
-    shape, centre, radius = _place(outline(label, rng), smallest, rng)
+    _clutter(canvas, hardness, rng)
+    shape, centre, radius = _place(outline(label, rng), hardness.smallest, rng)
     coverage = _rasterise(shape, side)
-    _fill(canvas, coverage, rng, split)
-    visible = _occlude(canvas, coverage, centre, radius, rng, split)
-    image = _photograph(canvas.reduce(OVERSAMPLING), rng)
+    _fill(canvas, coverage, hardness, rng, split)
+    covers = _occluders(centre, radius, hardness, rng)
+    visible = _occlude(canvas, coverage, covers, rng, split)
+    image = _photograph(canvas.reduce(OVERSAMPLING), hardness, rng)
     mask = np.asarray(visible.reduce(OVERSAMPLING)) > 127
     return Sample(image, label, np.where(mask, np.uint8(label + 1), np.uint8(0)))
 
@@ -109,13 +129,13 @@ def _photo_crop(rng: np.random.Generator, split: Split, side: int) -> Image:
     return picture.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else picture
 
 
-def _clutter(canvas: Image, rng: np.random.Generator) -> None:
+def _clutter(canvas: Image, hardness: Hardness, rng: np.random.Generator) -> None:
     """Draw strokes and irregular blobs, none of which looks like a class."""
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(canvas, "RGBA")
     side = canvas.width
-    for _ in range(rng.integers(MOST_CLUTTER + 1)):
+    for _ in range(rng.integers(round(hardness.clutter) + 1)):
         colour = (*rng.integers(256, size=3).tolist(), int(rng.integers(120, 256)))
         start = rng.uniform(0, 1, 2)
         if rng.random() < 0.5:
@@ -134,7 +154,7 @@ def _blob(rng: np.random.Generator) -> Polygon:
 
 def _place(shape: Outline, smallest: float, rng: np.random.Generator) -> tuple[Outline, Polygon, float]:
     """Turn, stretch and tilt an outline, and put it where preprocessing keeps it."""
-    radius = float(np.exp(rng.uniform(np.log(smallest), np.log(DIAMETER[1])))) / 2
+    radius = float(np.exp(rng.uniform(np.log(smallest), np.log(LARGEST)))) / 2
     reach = MARGIN + 0.9 * radius
     centre = rng.uniform(reach, 1 - reach, 2)
     turn, lean = rng.uniform(0, 2 * np.pi, 2)
@@ -171,16 +191,18 @@ def _rasterise(shape: Outline, side: int) -> Image:
     return coverage
 
 
-def _fill(canvas: Image, coverage: Image, rng: np.random.Generator, split: Split) -> None:
+def _fill(canvas: Image, coverage: Image, hardness: Hardness, rng: np.random.Generator, split: Split) -> None:
     """Blend a textured shape into the canvas, faint perhaps but never invisible."""
     from PIL.Image import Resampling
 
-    opacity = rng.uniform(*OPACITY)
+    opacity = rng.uniform(hardness.opacity, 1.0)
     box = coverage.getbbox()
     assert box is not None, "a shape of at least 15 % of 32 pixels covers some"
     under = np.asarray(canvas.resize((8, 8), Resampling.BOX, box=box), np.float64).reshape(-1, 3)
-    colour = _distinct_colour(rng, under.mean(axis=0), CONTRAST / opacity)
-    tile = _texture(rng, colour, split).resize((box[2] - box[0], box[3] - box[1]), Resampling.BILINEAR)
+    colour = _distinct_colour(rng, under.mean(axis=0), hardness.contrast / opacity)
+    tile = _texture(rng, colour, hardness.relief, split).resize(
+        (box[2] - box[0], box[3] - box[1]), Resampling.BILINEAR
+    )
     faint = coverage.crop(box).point(lambda value: value * opacity)
     canvas.paste(tile, box, faint)
 
@@ -193,7 +215,7 @@ def _distinct_colour(rng: np.random.Generator, under: Polygon, distance: float) 
     return chosen
 
 
-def _texture(rng: np.random.Generator, colour: Polygon, split: Split) -> Image:
+def _texture(rng: np.random.Generator, colour: Polygon, strongest: float, split: Split) -> Image:
     """Return a tile around ``colour``: flat, gradient, stripes, noise, or a photograph's relief."""
     from PIL import Image
 
@@ -211,46 +233,53 @@ def _texture(rng: np.random.Generator, colour: Polygon, split: Split) -> Image:
     elif kind == "photograph":
         cut = np.asarray(_photo_crop(rng, split, TILE), np.float64)
         relief = (cut - cut.mean(axis=(0, 1))) / 40
-    tile = colour + relief * rng.uniform(10, 40)
+    tile = colour + relief * rng.uniform(strongest / 4, strongest)
     return Image.fromarray(tile.clip(0, 255).astype(np.uint8))
 
 
+def _occluders(
+    centre: Polygon, radius: float, hardness: Hardness, rng: np.random.Generator
+) -> Iterator[Polygon]:
+    """Yield bars, blobs and rectangles around the rim of a shape, where they hide corners."""
+    rectangle = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    for _ in range(rng.integers(round(hardness.occluders) + 1)):
+        at = centre + radius * rng.normal(0, 0.6, 2)
+        kind = rng.choice(["bar", "blob", "rectangle"])
+        if kind == "bar":
+            bar = rectangle * [3.0, rng.uniform(0.06, 0.14)]
+            yield at + radius * bar @ _rotation(rng.uniform(0, np.pi))
+        elif kind == "blob":
+            yield at + radius * _blob(rng) * rng.uniform(0.3, 0.6)
+        else:
+            yield at + radius * rectangle * rng.uniform(0.12, 0.4, 2)
+
+
 def _occlude(
-    canvas: Image, coverage: Image, centre: Polygon, radius: float, rng: np.random.Generator, split: Split
+    canvas: Image, coverage: Image, covers: Iterator[Polygon], rng: np.random.Generator, split: Split
 ) -> Image:
-    """Lay bars, blobs or pieces of photographs over the shape; return what of ``coverage`` stays visible."""
+    """Paint over the shape, plainly or with a photograph; return what of ``coverage`` stays visible."""
     from PIL import Image, ImageChops, ImageDraw
 
     visible = coverage
     area = np.count_nonzero(np.asarray(coverage))
-    for _ in range(rng.integers(3)):
-        kind = rng.choice(["bar", "blob", "photograph"])
-        # Around the rim, where it hides corners, rather than in the middle.
-        at = centre + radius * rng.normal(0, 0.6, 2)
-        if kind == "bar":
-            half = np.array([3.0, rng.uniform(0.06, 0.14)])
-            cover = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half @ _rotation(rng.uniform(0, np.pi))
-        elif kind == "blob":
-            cover = _blob(rng) * rng.uniform(0.3, 0.6)
-        else:
-            cover = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(0.12, 0.4, 2)
+    for cover in covers:
+        paint = _photo_crop(rng, split, TILE).resize(canvas.size) if rng.random() < 0.3 else None
+        colour = tuple(rng.integers(256, size=3).tolist())
         hidden = Image.new("L", canvas.size)
-        ImageDraw.Draw(hidden).polygon(_pixels(at + radius * cover, canvas.width), fill=255)
+        ImageDraw.Draw(hidden).polygon(_pixels(cover, canvas.width), fill=255)
         left = ImageChops.subtract(visible, hidden)
-        if np.count_nonzero(np.asarray(left)) < VISIBLE * area:
-            continue
-        visible = left
-        paint = _photo_crop(rng, split, TILE).resize(canvas.size) if kind == "photograph" else None
-        canvas.paste(paint or tuple(rng.integers(256, size=3).tolist()), (0, 0), hidden)
+        if np.count_nonzero(np.asarray(left)) >= VISIBLE * area:
+            visible = left
+            canvas.paste(paint or colour, (0, 0), hidden)
     return visible
 
 
-def _photograph(scene: Image, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _photograph(scene: Image, hardness: Hardness, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Take the picture with an imperfect camera: blur, gain per channel, offset, sensor noise."""
     from PIL import ImageFilter
 
-    blur = rng.uniform(0, BLUR) * scene.width
-    gain, offset, noise = rng.uniform(0.75, 1.2, 3), rng.uniform(-20, 20), rng.uniform(0, NOISE)
+    blur = rng.uniform(0, hardness.blur) * scene.width
+    gain, offset, noise = rng.uniform(0.75, 1.2, 3), rng.uniform(-20, 20), rng.uniform(0, hardness.noise)
     sharp = rng.random() < 0.5
     pixels = np.asarray(scene if sharp else scene.filter(ImageFilter.GaussianBlur(blur)), np.float32)
     # The only draw whose count depends on the size; last, so that scenes agree across sizes.
