@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, SessionError
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.quantize import Precision
@@ -46,6 +47,20 @@ class Artifact:
     precision: Precision
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    def check_inputs(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Make sure that ``arrays`` are what the artifact takes, before a runtime reads them.
+
+        Raises:
+            SessionError: another number of arrays, another shape or another dtype.
+        """
+        expected = [f"{spec.dtype}{list(spec.shape)}" for spec in self.inputs]
+        given = [f"{array.dtype}{list(array.shape)}" for array in arrays]
+        if given != expected:
+            raise SessionError(
+                f"{self.path} takes {', '.join(expected)}, not {', '.join(given) or 'nothing'}.",
+                remedy="Prepare the input as the artifact's manifest says.",
+            )
 
 
 class ModelCard(BaseModel):

@@ -118,5 +118,5 @@ def _unwritable(folder: Path, error: OSError) -> OutputError:
         free = f" {shutil.disk_usage(folder).free / 1e6:.0f} MB are free there."
     return OutputError(
         f"Cannot write to {folder}: {error.strerror or error}.",
-        remedy=f"Nothing was left half-written.{free} Free some space, or choose another folder with --output.",
+        remedy=f"Nothing was left half-written.{free} Free some, or choose another folder with --output.",
     )

@@ -34,9 +34,9 @@ with, in its distribution's pyproject.toml:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,6 +69,19 @@ class Availability:
     engine: str
     reason: str = ""
     remedy: str = ""
+
+
+def installed(libraries: Sequence[str], *, extra: str, engine: str) -> Availability:
+    """Usable if all distributions in ``libraries`` are installed, whatever their versions; imports none."""
+    missing = [name for name in libraries if not _is_installed(name)]
+    if not missing:
+        return Availability(usable=True, engine=engine)
+    return Availability(
+        usable=False,
+        engine=engine,
+        reason=f"not installed: {', '.join(missing)}",
+        remedy=f"pip install 'mobilevit-deploy[{extra}]'",
+    )
 
 
 @dataclass(frozen=True)
@@ -198,6 +211,14 @@ def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
     """``Did you mean 'tflite'? `` for a near miss, otherwise an empty string."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
     return f"Did you mean '{near[0]}'? " if near else ""
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _entry_points() -> dict[str, EntryPoint]:
