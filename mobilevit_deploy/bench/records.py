@@ -66,6 +66,12 @@ def read_measurements(path: Path) -> list[Measurement]:
     return list(_parse(path, content))
 
 
+def holds_measurements(path: Path) -> bool:
+    """Whether ``path`` begins as a file of measurements does; others' JSON lines may lie beside it."""
+    with path.open("rb") as file:
+        return file.read(len(_OPENING)) == _OPENING
+
+
 def _parse(path: Path, content: bytes) -> Iterator[Measurement]:
     lines = content.split(b"\n")
     torn = lines.pop()

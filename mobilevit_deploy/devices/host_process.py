@@ -22,7 +22,7 @@ from mobilevit_deploy.target import Target, get_target
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-INPUT = "uniform noise between 0 and 1, seed 0"
+INPUT = "uniform noise between 0 and 1 (seed 0)"
 
 
 class _Failure(BaseModel):

@@ -1,0 +1,386 @@
+"""What a report is made of: the artifacts of a folder, with what was proven and measured of each."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from mobilevit_deploy import artifact
+from mobilevit_deploy.artifact import Manifest, open_artifact
+from mobilevit_deploy.bench import environment, statistics
+from mobilevit_deploy.bench.environment import Conditions, Machine
+from mobilevit_deploy.bench.measurement import Context, Measurement, Subject, Timing, Untimed
+from mobilevit_deploy.bench.records import holds_measurements, read_measurements
+from mobilevit_deploy.bench.statistics import Estimate, Summary
+from mobilevit_deploy.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+
+UNSTEADY_CV = 0.05
+"""Processes of one artifact that differ by more than this deserve a warning."""
+
+
+class Timed(BaseModel):
+    """All processes of one artifact on one device, summed up.
+
+    Attributes:
+        load_ms: median over processes.
+        first_ms: median over processes.
+        ratio: its median over that of the fastest artifact of the same model, input size, device and number
+            of threads; None for that one itself.
+        samples_ms: of each process.
+        states: conditions before and after each process.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    device: str
+    context: Context
+    engine: str
+    threads: int
+    load_ms: float
+    first_ms: float
+    latency: Summary
+    ratio: Estimate | None = None
+    samples_ms: tuple[tuple[float, ...], ...]
+    input: str
+    measured_at: datetime
+    machine: Machine
+    states: tuple[Conditions, ...]
+
+
+class Row(BaseModel):
+    """One artifact as measured in one way, or not measured: a line of every table.
+
+    Attributes:
+        label: the shortest name that tells it from the other rows, such as ``tflite fp32``.
+        path: of the artifact, from the report's folder.
+        untimed: why there is no time of it, if that was tried.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    path: str
+    manifest: Manifest
+    timed: Timed | None = None
+    untimed: Untimed | None = None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return Subject.of(self.manifest).image_size
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Largest error of any output on each input, as a fraction of the reference's spread."""
+        found: dict[str, float] = {}
+        for output in self.manifest.parity.outputs:
+            for case in output.cases:
+                found[case.case] = max(found.get(case.case, 0.0), case.max_error)
+        return found
+
+    @property
+    def max_error(self) -> float | None:
+        """Largest error of any output on any input, as a fraction of the reference's spread."""
+        return max((output.max_error for output in self.manifest.parity.outputs), default=None)
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Smallest signal to quantisation noise ratio of any output on any input."""
+        return min((output.sqnr_db for output in self.manifest.parity.outputs), default=None)
+
+    @property
+    def top1_agreement(self) -> float | None:
+        """Share of inputs on which the best class is the reference's."""
+        return min((output.top1_agreement for output in self.manifest.parity.outputs), default=None)
+
+
+class Broken(BaseModel):
+    """A file that should be part of the report and cannot be trusted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    reason: str
+
+
+class Report(BaseModel):
+    """Everything that the renderers show."""
+
+    # An exact match has an infinite SQNR, which JSON has no number for.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    format: Literal["mobilevit-deploy/report"] = "mobilevit-deploy/report"
+    schema_version: int = SCHEMA_VERSION
+    version: str
+    folder: str
+    created_at: datetime
+    rows: tuple[Row, ...]
+    broken: tuple[Broken, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def artifacts(self) -> tuple[Row, ...]:
+        """A row of each artifact, in however many ways it was measured."""
+        return tuple({row.path: row for row in reversed(self.rows)}.values())[::-1]
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Inputs of the parity checks."""
+        return tuple(dict.fromkeys(case for row in self.rows for case in row.errors))
+
+    @property
+    def passed(self) -> int:
+        """How many artifacts equal the reference."""
+        return sum(row.manifest.parity.passed for row in self.artifacts)
+
+    @property
+    def total(self) -> int:
+        """How many artifacts there are, unreadable ones included."""
+        return len(self.artifacts) + len(self.broken)
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """Where times were measured, each machine once, without the libraries that a target used there."""
+        found: list[Machine] = []
+        for row in self.rows:
+            if row.timed and (bare := row.timed.machine.model_copy(update={"libraries": {}})) not in found:
+                found.append(bare)
+        return tuple(found)
+
+
+def gather(folder: str | Path) -> Report:
+    """Collect the artifacts in ``folder`` and its subfolders, and the measurements (``*.jsonl``) of them.
+
+    Raises:
+        ArtifactError: there is no artifact.
+    """
+    root = Path(folder)
+    manifests, broken = _read_artifacts(root)
+    measured, unreadable = _read_measurements(root)
+    if not manifests and not broken:
+        raise ArtifactError(
+            f"There is no artifact in {root}.",
+            remedy="Make some with 'mobilevit-deploy export --target all'.",
+        )
+    return compose(
+        manifests,
+        measured,
+        folder=root.resolve().name,
+        now=datetime.now(UTC),
+        broken=broken,
+        remarks=unreadable,
+    )
+
+
+def compose(
+    manifests: dict[str, Manifest],
+    measured: Sequence[Measurement],
+    *,
+    folder: str,
+    now: datetime,
+    broken: Sequence[Broken] = (),
+    remarks: Sequence[str] = (),
+) -> Report:
+    """Join manifests, by their paths, with the measurements of the same files.
+
+    Args:
+        manifests: by the path of their artifacts from the folder.
+        measured: of these artifacts or others.
+        folder: its name.
+        now: when the report is made.
+        broken: artifacts that cannot be trusted.
+        remarks: further warnings.
+    """
+    by_digest: dict[str, list[Measurement]] = defaultdict(list)
+    for measurement in measured:
+        by_digest[measurement.subject.sha256].append(measurement)
+    known = {manifest.sha256 for manifest in manifests.values()}
+    if strays := sum(len(found) for digest, found in by_digest.items() if digest not in known):
+        remarks = [*remarks, f"{strays} measurements are of files that are not here, and are left out."]
+    rows = [
+        row
+        for path, manifest in manifests.items()
+        for row in _rows(path, manifest, by_digest[manifest.sha256])
+    ]
+    rows = _with_ratios(_with_labels(rows))
+    return Report(
+        version=version("mobilevit-deploy"),
+        folder=folder,
+        created_at=now,
+        rows=tuple(rows),
+        broken=tuple(broken),
+        warnings=(*_warnings(rows), *remarks),
+    )
+
+
+def _read_artifacts(root: Path) -> tuple[dict[str, Manifest], list[Broken]]:
+    manifests: dict[str, Manifest] = {}
+    broken = []
+    for note in _visible(root, "*.json"):
+        if not _is_manifest(note):
+            continue
+        path = note.with_suffix("")
+        name = path.relative_to(root).as_posix()
+        try:
+            manifests[name] = open_artifact(path)[1]
+        except ArtifactError as error:
+            broken.append(Broken(path=name, reason=f"{error.problem} {error.remedy}"))
+    return dict(sorted(manifests.items(), key=lambda item: _order(item[1]))), broken
+
+
+def _order(manifest: Manifest) -> tuple[object, ...]:
+    subject = Subject.of(manifest)
+    return subject.model, subject.image_size, subject.target, subject.precision
+
+
+def _read_measurements(root: Path) -> tuple[list[Measurement], list[str]]:
+    measured: list[Measurement] = []
+    unreadable = []
+    for path in _visible(root, "*.jsonl"):
+        try:
+            if holds_measurements(path):
+                measured += read_measurements(path)
+        except ArtifactError as error:
+            unreadable.append(f"{error.problem} {error.remedy}")
+    return measured, unreadable
+
+
+def _visible(root: Path, pattern: str) -> list[Path]:
+    # Exports in the making lie in hidden folders.
+    return sorted(
+        path
+        for path in root.rglob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("format") == artifact.FORMAT
+
+
+def _rows(path: str, manifest: Manifest, measured: Sequence[Measurement]) -> list[Row]:
+    groups: dict[tuple[object, ...], list[tuple[Measurement, Timing]]] = defaultdict(list)
+    untimed = None
+    for measurement in measured:
+        if timing := measurement.timing:
+            where = (measurement.device, measurement.context, measurement.threads, timing.engine)
+            groups[*where, timing.machine.cpu, timing.machine.usable_cores].append((measurement, timing))
+        elif isinstance(measurement.outcome, Untimed):
+            untimed = measurement.outcome
+    if not groups:
+        return [Row(label="", path=path, manifest=manifest, untimed=untimed)]
+    return [Row(label="", path=path, manifest=manifest, timed=_sum_up(group)) for group in groups.values()]
+
+
+def _sum_up(group: Sequence[tuple[Measurement, Timing]]) -> Timed:
+    measurement, timing = group[-1]
+    samples = tuple(each.samples_ms for _, each in group)
+    return Timed(
+        device=measurement.device,
+        context=measurement.context,
+        engine=timing.engine,
+        threads=measurement.threads,
+        load_ms=median(each.load_ms for _, each in group),
+        first_ms=median(each.first_ms for _, each in group),
+        latency=statistics.summarise(samples),
+        samples_ms=samples,
+        input=timing.input,
+        measured_at=measurement.started_at,
+        machine=timing.machine,
+        states=tuple(state for _, each in group for state in (each.before, each.after)),
+    )
+
+
+def _with_labels(rows: Sequence[Row]) -> list[Row]:
+    """Name each row by its target and precision, and by whatever else tells rows apart."""
+    parts = [_distinctions(row) for row in rows]
+    telling = [len(set(column) - {None}) > 1 for column in zip(*parts, strict=True)]
+    return [
+        row.model_copy(
+            update={
+                "label": " ".join(
+                    [row.manifest.target, str(row.manifest.precision)]
+                    + [part for part, tells in zip(own, telling, strict=True) if tells and part]
+                )
+            }
+        )
+        for row, own in zip(rows, parts, strict=True)
+    ]
+
+
+def _distinctions(row: Row) -> tuple[str | None, ...]:
+    height, width = row.image_size
+    folder = Path(row.path).parent.as_posix()
+    return (
+        row.manifest.model.name,
+        f"{height}x{width}",
+        "" if folder == "." else f"in {folder}",
+        f"{row.timed.threads} threads" if row.timed else None,
+        f"on {row.timed.device}" if row.timed else None,
+    )
+
+
+def _with_ratios(rows: Sequence[Row]) -> list[Row]:
+    groups: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
+    for row in rows:
+        if row.timed:
+            groups[_peers(row, row.timed)].append(row.timed)
+    fastest = {key: min(group, key=lambda timed: timed.latency.p50.value) for key, group in groups.items()}
+    return [_with_ratio(row, fastest) for row in rows]
+
+
+def _with_ratio(row: Row, fastest: dict[tuple[object, ...], Timed]) -> Row:
+    if row.timed is None or row.timed is (best := fastest[_peers(row, row.timed)]):
+        return row
+    ratio = statistics.ratio(row.timed.samples_ms, best.samples_ms)
+    return row.model_copy(update={"timed": row.timed.model_copy(update={"ratio": ratio})})
+
+
+def _peers(row: Row, timed: Timed) -> tuple[object, ...]:
+    """What two rows must share, if their latencies are to be compared."""
+    same = (row.manifest.model.weights_sha256, row.image_size)
+    return (*same, timed.device, timed.context, timed.threads, timed.machine.cpu, timed.machine.usable_cores)
+
+
+def _warnings(rows: Sequence[Row]) -> list[str]:
+    timed = [(row.label, row.timed) for row in rows if row.timed]
+    places: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
+    for _, each in timed:
+        places[each.device, each.threads, each.machine.cpu, each.machine.usable_cores].append(each)
+    found = [
+        warning
+        for place in places.values()
+        for warning in environment.warnings(
+            place[0].machine, [state for each in place for state in each.states], threads=place[0].threads
+        )
+    ]
+    return list(dict.fromkeys([*found, *_unsteady(timed)]))
+
+
+def _unsteady(timed: Sequence[tuple[str, Timed]]) -> Iterator[str]:
+    for label, each in timed:
+        cv = each.latency.cv
+        if cv is None:
+            yield (
+                f"{label} was measured in a single process, which says nothing about the next one: "
+                "measure at least 3 rounds."
+            )
+        elif cv > UNSTEADY_CV:
+            yield (
+                f"{label}: its processes differ by {cv:.0%} (CV of their medians). Measure more rounds on a "
+                "quieter machine before you believe a small difference."
+            )

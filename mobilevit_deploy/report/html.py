@@ -1,0 +1,46 @@
+"""The report as one HTML page that needs nothing else: no network, no script, light and dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mobilevit_deploy.report import words
+from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.plots import NARROW_IN, WIDE_IN, plots
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+
+
+def render(report: Report) -> str:
+    """A whole page. Every name and label in it is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    page = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    ).get_template("report.html.j2")
+    return page.render(
+        report=report,
+        words=words,
+        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        plots=_both_widths(report),
+        timed=[row.timed for row in report.rows if row.timed],
+    )
+
+
+def _both_widths(report: Report) -> dict[str, Markup]:
+    """Each plot for desktops and, with larger text, for phones; the style sheet shows one of them."""
+    from markupsafe import Markup
+
+    wide, narrow = plots(report, width_in=WIDE_IN), plots(report, width_in=NARROW_IN)
+    # Our own markup; svg.inline escapes what is in it.
+    shown = '<div class="on-desktop">{}</div><div class="on-phone">{}</div>'
+    return {name: Markup(shown.format(wide[name], narrow[name])) for name in wide}  # noqa: S704

@@ -1,0 +1,312 @@
+"""How reports put things: numbers with sensible digits and their units, and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mobilevit_deploy.artifact import Manifest, TensorSpec
+from mobilevit_deploy.bench.environment import Machine
+from mobilevit_deploy.bench.sampling import WARMUP_RULE
+from mobilevit_deploy.bench.statistics import Estimate
+from mobilevit_deploy.parity.result import ParityResult
+from mobilevit_deploy.parity.tolerance import Tolerance
+from mobilevit_deploy.report.data import Report, Row, Timed
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+_TO = "\N{EN DASH}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+_PARITY = (
+    "The file on disk was run by its runtime and compared with the PyTorch reference on {inputs}: "
+    "photographs, generated pictures, black, white and saturated noise. The figures are those of the worst "
+    "input. The error is the largest absolute difference of any logit, as a fraction of the spread (largest "
+    "minus smallest) of the reference's logits; SQNR is the power of the logits over that of their error."
+)
+_SIZE = "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes."
+_LOAD = (
+    "Opening the file, with the runtime's library imported and the file in the system's cache; median over "
+    "processes."
+)
+_FIRST = "The first inference after loading; median over processes."
+_LATENCY = (
+    "{processes} an artifact, in turns (A B C, A B C), each a fresh interpreter. {warmup} Every inference "
+    "after that is a sample. It takes {input}, and ends when the outputs are read back; preprocessing is not "
+    "included."
+)
+_INTERVAL = (
+    "95% confidence for the median over all processes. Processes are resampled, and samples within each, and "
+    "Student's t takes account of how few processes there are. Ratios of medians are treated the same way, "
+    "round by round."
+)
+
+_VERDICTS = {"pass": "equal", "fail": "differs", "not-run": "not checked"}
+
+
+def headline(report: Report) -> str:
+    """The verdict in one line, such as ``4 of 4 artifacts equal the reference``."""
+    if report.total == 1:
+        return f"{report.passed} of 1 artifact equals the reference"
+    return f"{report.passed} of {report.total} artifacts equal the reference"
+
+
+def models(report: Report) -> str:
+    """Which models the artifacts were made from, with their input sizes."""
+    found = {f"{row.manifest.model.name}, {pixels(row.image_size)}": None for row in report.rows}
+    return "; ".join(found)
+
+
+def subtitle(report: Report) -> str:
+    """What was exported, and which artifact is the fastest and the smallest."""
+    sentences = [f"{models(report)}."] if report.rows else []
+    # Of several models, sizes or devices none is the fastest in any useful sense.
+    leaders = [row for row in report.rows if row.timed and row.timed.ratio is None]
+    if len(leaders) == 1 and leaders[0].timed and sum(row.timed is not None for row in report.rows) > 1:
+        sentences.append(f"Fastest: {leaders[0].label}, {milliseconds(leaders[0].timed.latency.p50.value)}.")
+    if len(report.artifacts) > 1:
+        smallest = min(report.rows, key=lambda row: row.manifest.bytes)
+        sentences.append(f"Smallest: {smallest.label}, {megabytes(smallest.manifest.bytes)}.")
+    return " ".join(sentences)
+
+
+def faults(report: Report) -> list[tuple[str, str]]:
+    """Every artifact that does not equal the reference, and why."""
+    differing = {
+        row.path: (row.label, "; ".join(row.manifest.parity.reasons) or verdict(row.manifest.parity))
+        for row in report.rows
+        if not row.manifest.parity.passed
+    }
+    return [*differing.values(), *((broken.path, broken.reason) for broken in report.broken)]
+
+
+def untimed(report: Report) -> list[tuple[str, str]]:
+    """Why there is no latency, and of which artifacts."""
+    names: dict[str, list[str]] = {}
+    for row in report.rows:
+        if row.untimed:
+            names.setdefault(row.untimed.reason, []).append(row.label)
+    return [(", ".join(labels), reason) for reason, labels in names.items()]
+
+
+def engine(row: Row) -> str:
+    """What ran the artifact for parity, and for the clock if that was another."""
+    proved = row.manifest.parity.engine
+    if row.timed is None or row.timed.engine == proved:
+        return proved
+    return f"{proved}; timed on {row.timed.engine}"
+
+
+def pixels(size: tuple[int, int]) -> str:
+    """(height, width) as people write sizes: width first, unless it is square anyway."""
+    height, width = size
+    return f"{width} {_TIMES} {height} px"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A positive number with three digits that mean something, and all that stand before the point."""
+    return _rounded(value, _decimals(value, digits))
+
+
+def megabytes(size: int) -> str:
+    """Bytes as MB of 10^6 bytes."""
+    return f"{significant(size / 1e6)} MB"
+
+
+def milliseconds(value: float) -> str:
+    """A duration, such as ``5.21 ms``."""
+    return f"{significant(value)} ms"
+
+
+def interval(estimate: Estimate) -> str:
+    """An interval with as many decimals as its value has, such as ``5.10 to 5.33`` with a dash."""
+    decimals = _decimals(estimate.value, 3)
+    low, high = (_rounded(value, decimals) for value in (estimate.interval.low, estimate.interval.high))
+    return f"{low}{_TO}{high}"
+
+
+def times(estimate: Estimate | None) -> str:
+    """A ratio of latencies, such as ``1.42`` with a times sign."""
+    return "fastest" if estimate is None else f"{significant(estimate.value)}{_TIMES}"
+
+
+def scientific(value: float | None) -> str:
+    """An error, such as ``2.1e-6``."""
+    if value is None:
+        return NOTHING
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    exponent = math.floor(math.log10(value))
+    return f"{value / 10**exponent:.1f}".removesuffix(".0") + f"e{exponent}"
+
+
+def decibels(value: float | None) -> str:
+    """A signal to noise ratio; an exact match has no noise."""
+    if value is None:
+        return NOTHING
+    return "exact" if value == math.inf else f"{value:.1f} dB"
+
+
+def share(value: float | None) -> str:
+    """A fraction as a percentage; what is not all is never rounded up to 100%."""
+    if value is None:
+        return NOTHING
+    return "100%" if value == 1 else f"{min(value, 0.999):.1%}"
+
+
+def verdict(parity: ParityResult) -> str:
+    """One word or two."""
+    return _VERDICTS[parity.verdict]
+
+
+def tolerances(report: Report) -> list[tuple[str, str]]:
+    """What parity allows each precision, or each target if targets of one precision differ in it."""
+    allowed: dict[Tolerance, list[Row]] = {}
+    for row in report.artifacts:
+        allowed.setdefault(row.manifest.parity.tolerance, []).append(row)
+    precisions = [{str(row.manifest.precision) for row in rows} for rows in allowed.values()]
+    distinct = sum(map(len, precisions)) == len(set().union(*precisions))
+    return [
+        (", ".join(sorted(names) if distinct else [row.label for row in rows]), tolerance(bounds))
+        for names, (bounds, rows) in zip(precisions, allowed.items(), strict=True)
+    ]
+
+
+def tolerance(bounds: Tolerance) -> str:
+    """What parity allows."""
+    parts = []
+    if bounds.max_error is not None:
+        parts.append(f"error at most {scientific(bounds.max_error)}")
+    if bounds.min_cosine is not None:
+        parts.append(f"cosine at least {bounds.min_cosine}")
+    if bounds.min_sqnr_db is not None:
+        parts.append(f"SQNR at least {bounds.min_sqnr_db:g} dB")
+    parts.append(f"the best class agrees on {share(bounds.min_top1)} of inputs")
+    return ", ".join(parts)
+
+
+def tensor(spec: TensorSpec) -> str:
+    """An input or output, such as ``pixel_values: float32 [1, 3, 256, 256] (NCHW)``."""
+    return f"{spec.name}: {spec.dtype} {list(spec.shape)} ({spec.layout})"
+
+
+def feedings(report: Report) -> list[list[Row]]:
+    """Artifacts by the way in which they are fed."""
+    found: dict[tuple[object, ...], list[Row]] = {}
+    for row in report.artifacts:
+        manifest = row.manifest
+        key = (manifest.inputs, manifest.outputs, manifest.preprocessing, manifest.labels)
+        found.setdefault(key, []).append(row)
+    return list(found.values())
+
+
+def feeding(manifest: Manifest) -> list[str]:
+    """How a picture becomes the input of an artifact, step by step."""
+    how = manifest.preprocessing
+    steps = ["Decode the picture to 8-bit RGB, turned upright as its EXIF orientation says."]
+    if how.resize_shortest_edge is not None:
+        steps.append(
+            f"Scale its shorter edge to {how.resize_shortest_edge} px, the longer one by the same factor "
+            f"({how.resample}, antialiased)."
+        )
+    if how.resize_to is not None:
+        steps.append(f"Scale it to {pixels(how.resize_to)} ({how.resample}, antialiased).")
+    if how.crop is not None:
+        steps.append(f"Cut {pixels(how.crop)} out of its centre; surround what is too small with zeros.")
+    steps.append(f"Multiply the grey levels by {_factor(how.rescale_factor)}; subtract nothing.")
+    spec = manifest.inputs[0]
+    steps.append(
+        f"Order the channels {how.channel_order} and the axes {spec.layout}: "
+        f"{spec.name}, {spec.dtype} {list(spec.shape)}."
+    )
+    return steps
+
+
+def provenance(report: Report) -> list[tuple[str, str]]:
+    """How each number was made: its name and a few sentences."""
+    counts = {len(output.cases) for row in report.artifacts for output in row.manifest.parity.outputs}
+    inputs = f"{min(counts)} inputs" if len(counts) == 1 else "several inputs"
+    facts = [("Parity", _PARITY.format(inputs=inputs)), ("Size", _SIZE)]
+    timed = [row.timed for row in report.rows if row.timed]
+    if timed:
+        how = _LATENCY.format(processes=_processes(timed), warmup=WARMUP_RULE, input=timed[0].input)
+        facts += [("Load", _LOAD), ("First", _FIRST), ("Latency", how), ("Interval", _INTERVAL)]
+    return facts
+
+
+def cpu(machine: Machine) -> str:
+    """A machine in one line."""
+    cores = (
+        f"{machine.usable_cores} of {machine.cores}"
+        if machine.usable_cores < machine.cores
+        else machine.cores
+    )
+    kind = ", virtual machine" if machine.virtual else ""
+    return f"{machine.cpu} ({cores} cores{kind})"
+
+
+def environment(machine: Machine, timed: Sequence[Timed]) -> list[tuple[str, str]]:
+    """A machine, and the state that it was in around what was timed."""
+    states = [state for each in timed for state in each.states]
+    clocks = [mhz / 1000 for state in states for mhz in state.frequencies_mhz if mhz]
+    governors = {governor for state in states for governor in state.governors}
+    supplies = {state.power for state in states if state.power}
+    known = [
+        (
+            "Clock",
+            " to ".join(dict.fromkeys(f"{pick(clocks):.2f}" for pick in (min, max))) + " GHz"
+            if clocks
+            else "",
+        ),
+        ("Governor", ", ".join(sorted(governors))),
+        ("Power", ", ".join(sorted(supplies))),
+        (
+            "Used by others",
+            f"at most {max(state.busy for state in states):.0%} of the processor" if states else "",
+        ),
+    ]
+    return [
+        ("Processor", cpu(machine)),
+        ("Instructions", ", ".join(machine.cpu_features) or NOTHING),
+        ("Memory", f"{machine.memory_bytes / 1e9:.1f} GB"),
+        ("System", f"{machine.system}, kernel {machine.kernel}, {machine.architecture}"),
+        ("Python", machine.python),
+        *((name, value) for name, value in known if value),
+    ]
+
+
+def libraries(report: Report) -> list[tuple[str, str]]:
+    """Versions of whatever made the artifacts."""
+    found: dict[str, dict[str, None]] = {}
+    for row in report.artifacts:
+        for name, version in row.manifest.libraries.items():
+            found.setdefault(name, {})[version] = None
+    return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
+
+
+def _processes(timed: Sequence[Timed]) -> str:
+    counts = [each.latency.processes for each in timed]
+    low, high = min(counts), max(counts)
+    if low != high:
+        return f"{low} to {high} processes"
+    return f"{low} process" if low == 1 else f"{low} processes"
+
+
+def _factor(value: float) -> str:
+    inverse = 1 / value
+    return (
+        f"1/{round(inverse)}"
+        if value < 1 and math.isclose(inverse, round(inverse), rel_tol=1e-6)
+        else f"{value:g}"
+    )
+
+
+def _decimals(value: float, digits: int) -> int:
+    if value <= 0 or not math.isfinite(value):
+        return digits - 1
+    return max(digits - 1 - math.floor(math.log10(value)), 0)
+
+
+def _rounded(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals}f}"
