@@ -54,7 +54,7 @@ def _latency(timed: Sequence[tuple[Row, Timed]], width_in: float) -> str:
         lanes = [index + 0.5 * ((lane + 0.5) / count - 0.5) for lane in range(count)]
         for lane, samples in zip(lanes, each.samples_ms, strict=True):
             shown = [sample for sample in samples if sample <= limit]
-            axes.plot(shown, [lane] * len(shown), "o", ms=3.2, mec="none", mfc=svg.ACCENT, alpha=0.35)
+            axes.plot(shown, [lane] * len(shown), "o", ms=3.2, mew=0, mfc=svg.ACCENT, alpha=0.35)
         median = each.latency.p50.value
         axes.plot(
             [median, median], [index - 0.34, index + 0.34], color=svg.INK, lw=1.4, solid_capstyle="butt"
@@ -85,7 +85,7 @@ def _size_against_latency(
         look = looks[row.label]
         p50, size = each.latency.p50, row.manifest.bytes / 1e6
         axes.plot([p50.interval.low, p50.interval.high], [size, size], color=look.colour, lw=1.2)
-        axes.plot(p50.value, size, look.marker, ms=7, mec="none", mfc=look.colour, label=row.label)
+        axes.plot(p50.value, size, look.marker, ms=7, mew=0, mfc=look.colour, label=row.label)
     axes.locator_params(axis="x", nbins=int(width_in))
     axes.set_xlim(0, 1.08 * max(each.latency.p50.interval.high for _, each in timed))
     axes.set_ylim(0, 1.15 * max(row.manifest.bytes for row, _ in timed) / 1e6)
@@ -119,7 +119,7 @@ def _parity(rows: Sequence[Row], cases: Sequence[str], looks: dict[str, _Look], 
             look.marker,
             ms=5,
             mfc=look.colour,
-            mec="none",
+            mew=0,
             alpha=0.85,
             label=row.label,
         )

@@ -1,0 +1,158 @@
+"""What a folder of artifacts and measurements amounts to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fakes.timed_artifacts import (
+    conditions,
+    machine,
+    manifest_of,
+    measurement,
+    parity,
+    timing,
+    write_artifact,
+)
+from mobilevit_deploy.artifact import manifest_path, read_manifest
+from mobilevit_deploy.bench.measurement import Measurement, Untimed
+from mobilevit_deploy.bench.records import Recorder
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.report.data import gather
+
+
+def record(folder: Path, *measurements: Measurement) -> None:
+    recorder = Recorder(folder / "bench.jsonl")
+    for each in measurements:
+        recorder.append(each)
+
+
+class TestGather:
+    def test_artifacts_of_subfolders_are_found_by_their_manifests(self, tmp_path: Path) -> None:
+        (tmp_path / "failed").mkdir()
+        write_artifact(tmp_path, "a")
+        write_artifact(tmp_path / "failed", "b", verdict="fail")
+        report = gather(tmp_path)
+        assert [row.path for row in report.rows] == ["a.timed", "failed/b.timed"]
+        assert (report.passed, report.total) == (1, 2)
+
+    def test_a_package_is_one_artifact_whatever_json_lies_inside(self, tmp_path: Path) -> None:
+        package = tmp_path / "a.mlpackage"
+        package.mkdir()
+        (package / "Manifest.json").write_text('{"fileFormatVersion": "1.0.0"}')
+        manifest = manifest_of(package, parity())
+        manifest_path(package).write_text(manifest.model_dump_json())
+        assert [row.path for row in gather(tmp_path).rows] == ["a.mlpackage"]
+
+    def test_exports_in_the_making_and_other_files_are_passed_over(self, tmp_path: Path) -> None:
+        hidden = tmp_path / ".mobilevit-deploy-1-x"
+        hidden.mkdir()
+        write_artifact(hidden, "half")
+        write_artifact(tmp_path, "whole")
+        (tmp_path / "package.json").write_text('{"name": "other"}')
+        (tmp_path / "broken.json").write_text("{")
+        (tmp_path / "rows.jsonl").write_text('{"other": "rows"}\n')
+        report = gather(tmp_path)
+        assert [row.path for row in report.rows] == ["whole.timed"]
+        assert not report.warnings
+
+    def test_measurements_belong_to_the_file_with_their_digest(self, tmp_path: Path) -> None:
+        one, other = (
+            read_manifest(write_artifact(tmp_path, name, run_ms=number)) for number, name in enumerate("ab")
+        )
+        record(tmp_path, measurement(one), measurement(other), measurement(one, round=2))
+        assert [row.timed and row.timed.latency.processes for row in gather(tmp_path).rows] == [2, 1]
+
+    def test_measurements_of_other_files_are_counted_and_left_out(self, tmp_path: Path) -> None:
+        write_artifact(tmp_path)
+        record(tmp_path, measurement(), measurement())
+        report = gather(tmp_path)
+        assert report.rows[0].timed is None
+        assert report.warnings == ("2 measurements are of files that are not here, and are left out.",)
+
+    def test_a_changed_artifact_does_not_equal_the_reference(self, tmp_path: Path) -> None:
+        write_artifact(tmp_path, "good")
+        write_artifact(tmp_path, "changed").write_text("{ }")
+        report = gather(tmp_path)
+        assert (report.passed, report.total) == (1, 2)
+        assert report.broken[0].path == "changed.timed"
+        assert "changed after export" in report.broken[0].reason
+
+    def test_unreadable_measurements_are_told_and_cost_no_artifact(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        record(tmp_path, measurement(manifest))
+        file = tmp_path / "bench.jsonl"
+        file.write_text(file.read_text().replace('"schema_version":1', '"schema_version":9'))
+        report = gather(tmp_path)
+        assert report.total == 1
+        assert "schema version 9" in report.warnings[0]
+
+    def test_a_folder_without_artifacts_says_how_to_make_some(self, tmp_path: Path) -> None:
+        with pytest.raises(ArtifactError, match="no artifact in") as refusal:
+            gather(tmp_path)
+        assert "export" in refusal.value.remedy
+
+
+class TestTimes:
+    def test_processes_are_pooled_and_single_figures_are_medians(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        for number, load in enumerate((10.0, 30.0, 11.0), start=1):
+            record(tmp_path, measurement(manifest, round=number, outcome=timing(load_ms=load)))
+        timed = gather(tmp_path).rows[0].timed
+        assert timed is not None
+        assert timed.load_ms == 11.0
+        assert (timed.latency.processes, timed.latency.samples) == (3, 15)
+
+    def test_numbers_of_threads_are_never_pooled(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        record(tmp_path, measurement(manifest, threads=1), measurement(manifest, threads=2))
+        report = gather(tmp_path)
+        assert [row.label for row in report.rows] == ["timed fp32 1 threads", "timed fp32 2 threads"]
+        assert report.total == 1
+        assert not any(row.timed and row.timed.ratio for row in report.rows)
+
+    def test_the_ratio_is_to_the_fastest_of_the_same_model_and_size(self, tmp_path: Path) -> None:
+        slow, fast = (read_manifest(write_artifact(tmp_path, name, run_ms=n)) for n, name in enumerate("ab"))
+        record(
+            tmp_path,
+            measurement(slow, outcome=timing(samples_ms=(3.0,) * 9)),
+            measurement(fast, outcome=timing(samples_ms=(2.0,) * 9)),
+        )
+        slow_row, fast_row = gather(tmp_path).rows
+        assert slow_row.timed is not None
+        assert slow_row.timed.ratio is not None
+        assert slow_row.timed.ratio.value == 1.5
+        assert fast_row.timed is not None
+        assert fast_row.timed.ratio is None
+
+    def test_the_reason_for_no_time_is_kept(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="failed", reason="The process was killed by SIGSEGV.")
+        record(tmp_path, measurement(manifest, outcome=why))
+        assert gather(tmp_path).rows[0].untimed == why
+
+
+class TestWarnings:
+    def warnings(self, tmp_path: Path, *outcomes: object) -> tuple[str, ...]:
+        manifest = read_manifest(write_artifact(tmp_path))
+        record(tmp_path, *(measurement(manifest, round=n, outcome=each) for n, each in enumerate(outcomes)))
+        return gather(tmp_path).warnings
+
+    def test_a_quiet_machine_and_steady_processes_give_none(self, tmp_path: Path) -> None:
+        assert self.warnings(tmp_path, timing(), timing(), timing()) == ()
+
+    def test_the_environment_is_warned_of_once(self, tmp_path: Path) -> None:
+        busy = timing(machine=machine(virtual=True), before=conditions(busy=0.4))
+        busier = timing(machine=machine(virtual=True), after=conditions(busy=0.5))
+        first, second = self.warnings(tmp_path, busy, busier)
+        assert "up to 50%" in first
+        assert "virtual machine" in second
+
+    def test_processes_that_disagree_are_named(self, tmp_path: Path) -> None:
+        (warning,) = self.warnings(tmp_path, timing(), timing(samples_ms=(2.6,) * 5))
+        assert warning.startswith("timed fp32: its processes differ by 18%")
+
+    def test_a_single_process_is_too_few(self, tmp_path: Path) -> None:
+        (warning,) = self.warnings(tmp_path, timing())
+        assert "single process" in warning

@@ -1,0 +1,115 @@
+"""Numbers keep the digits that mean something, and say what they are."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from fakes.timed_artifacts import manifest_of, parity
+from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.bench.statistics import Estimate, Interval
+from mobilevit_deploy.image.spec import PreprocessSpec
+from mobilevit_deploy.parity import tolerance
+from mobilevit_deploy.report import words
+from mobilevit_deploy.report.data import Report
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.012345, "0.0123"),
+        (1.0, "1.00"),
+        (5.2149, "5.21"),
+        (52.149, "52.1"),
+        (521.49, "521"),
+        (12345.6, "12,346"),
+    ],
+)
+def test_three_digits_mean_something(value: float, written: str) -> None:
+    assert words.significant(value) == written
+
+
+def test_an_interval_has_the_decimals_of_its_value() -> None:
+    assert (
+        words.interval(Estimate(value=12.34, interval=Interval(low=9.876, high=15.432)))
+        == "9.9\N{EN DASH}15.4"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (2.13e-6, "2.1e-6"),
+        (1e-4, "1e-4"),
+        (0.0, "0"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (None, "\N{EN DASH}"),
+    ],
+)
+def test_errors_are_written_with_an_exponent(value: float | None, written: str) -> None:
+    assert words.scientific(value) == written
+
+
+def test_an_exact_match_has_no_noise_to_give_in_decibels() -> None:
+    assert words.decibels(math.inf) == "exact"
+    assert words.decibels(62.84) == "62.8 dB"
+
+
+def test_what_is_not_all_is_never_rounded_up_to_all() -> None:
+    assert words.share(1.0) == "100%"
+    assert words.share(0.99999) == "99.9%"
+
+
+def test_the_headline_counts_artifacts(report: Report, unmeasured: Report, nasty: Report) -> None:
+    assert words.headline(report) == "3 of 3 artifacts equal the reference"
+    assert words.headline(unmeasured) == "1 of 1 artifact equals the reference"
+    assert words.headline(nasty) == "0 of 1 artifact equals the reference"
+
+
+def test_the_subtitle_names_model_fastest_and_smallest(report: Report) -> None:
+    size = "48 \N{MULTIPLICATION SIGN} 32 px"
+    assert words.subtitle(report) == (
+        f"tiny, {size}. Fastest: fast fp32, 2.00 ms. Smallest: fast fp32, 0.00400 MB."
+    )
+
+
+def test_feeding_is_told_step_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.tflite"
+    path.touch()
+    nhwc = TensorSpec(name="image", shape=(1, 32, 48, 3), dtype="float32", layout="NHWC")
+    steps = words.feeding(manifest_of(path, parity(), inputs=(nhwc,)))
+    assert steps == [
+        "Decode the picture to 8-bit RGB, turned upright as its EXIF orientation says.",
+        "Scale its shorter edge to 36 px, the longer one by the same factor (bilinear, antialiased).",
+        "Cut 48 \N{MULTIPLICATION SIGN} 32 px out of its centre; surround what is too small with zeros.",
+        "Multiply the grey levels by 1/255; subtract nothing.",
+        "Order the channels BGR and the axes NHWC: image, float32 [1, 32, 48, 3].",
+    ]
+
+
+def test_feeding_leaves_out_what_is_not_done(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.touch()
+    plain = PreprocessSpec(
+        resize_to=(32, 48), resample="bicubic", crop=None, rescale_factor=0.0078, channel_order="RGB"
+    )
+    steps = words.feeding(manifest_of(path, parity(), preprocessing=plain))
+    assert len(steps) == 4
+    assert "bicubic" in steps[1]
+    assert "by 0.0078;" in steps[2]
+
+
+def test_tolerances_are_put_in_words() -> None:
+    assert words.tolerance(tolerance.FP32) == (
+        "error at most 1e-4, cosine at least 0.99999, the best class agrees on 100% of inputs"
+    )
+    assert words.tolerance(tolerance.FP16) == "SQNR at least 40 dB, the best class agrees on 100% of inputs"
+
+
+def test_a_failure_comes_with_its_reasons(nasty: Report) -> None:
+    ((name, why),) = words.faults(nasty)
+    assert name.endswith("fp32")
+    assert why == nasty.rows[0].manifest.parity.reasons[0]
