@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,33 +98,33 @@ def _print_table(made: list[Measurement]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from mobilevit_deploy.bench.measurement import Untimed
     from mobilevit_deploy.bench.statistics import summarise
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("artifact", overflow="fold")
-    for heading in ("size", "load ms", "first ms", "p50 ms", "95 % interval", "p90 ms"):
-        table.add_column(heading, justify="right")
-    table.add_column("run by")
+    table.add_column("artifact", no_wrap=True)
+    for heading in ("size", "load", "first", "p50 ms", "95 % interval", "p90"):
+        table.add_column(heading, justify="right", no_wrap=True)
     reasons = []
-    for file in dict.fromkeys(measurement.subject.file for measurement in made):
-        own = [measurement for measurement in made if measurement.subject.file == file]
-        size = console.megabytes(own[0].subject.bytes)
+    for subject in dict.fromkeys(measurement.subject for measurement in made):
+        own = [measurement for measurement in made if measurement.subject == subject]
+        outcome = own[0].outcome
+        height, width = subject.image_size
+        cells = [f"{subject.target} {subject.precision} {height}x{width}", console.megabytes(subject.bytes)]
         timings = [measurement.timing for measurement in own if measurement.timing]
-        if not timings:
-            table.add_row(escape(file), size, *[""] * 5, f"[yellow]{own[0].outcome.status}[/yellow]")
-            reasons.append(f"{file}: {getattr(own[0].outcome, 'reason', '')}")
-            continue
-        summary = summarise([timing.samples_ms for timing in timings])
-        table.add_row(
-            escape(file),
-            size,
-            f"{min(timing.load_ms for timing in timings):.1f}",
-            f"{min(timing.first_ms for timing in timings):.1f}",
-            f"{summary.p50.value:.2f}",
-            f"{summary.p50.interval.low:.2f} to {summary.p50.interval.high:.2f}",
-            f"{summary.p90:.2f}",
-            escape(timings[0].engine),
-        )
+        if timings:
+            latency = summarise([timing.samples_ms for timing in timings])
+            cells += [
+                f"{median(timing.load_ms for timing in timings):.1f}",
+                f"{median(timing.first_ms for timing in timings):.1f}",
+                f"{latency.p50.value:.2f}",
+                f"{latency.p50.interval.low:.2f} to {latency.p50.interval.high:.2f}",
+                f"{latency.p90:.2f}",
+            ]
+        elif isinstance(outcome, Untimed):
+            cells += ["", "", f"[yellow]{outcome.status}[/yellow]"]
+            reasons.append(f"{subject.file}: {outcome.reason}")
+        table.add_row(*cells)
     console.stdout().print(table)
     for reason in reasons:
         console.stdout().print(escape(reason))
