@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
+from mobilevit_deploy.model.rewrite import REWRITES, deploy_graph
+
+Model = MobileViTForImageClassification
+MakeModel = Callable[..., Model]
+
+ROUNDING = 1e-5
+"""Largest error, as a share of the logits' spread; ten times what float32 shows here."""
+
+SIZES = [(64, 64), (96, 64), (65, 97), (33, 70)]
+"""Height and width; the last two give maps that patches do not tile."""
+
+every_rewrite = pytest.mark.parametrize("name", REWRITES)
+every_size = pytest.mark.parametrize("size", SIZES, ids=str)
+
+
+@pytest.fixture(scope="module")
+def live(make_model: MakeModel) -> Callable[[MobileViTConfig], Model]:
+    """Models in which every parameter matters: LayerNorm's scale and shift, and every bias, as well."""
+
+    def make(config: MobileViTConfig) -> Model:
+        model = make_model(config)
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.3)
+            elif isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.normal_(module.bias, std=0.3)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def model(live: Callable[[MobileViTConfig], Model]) -> Model:
+    return live(MobileViTConfig.preset("xxs", num_labels=10))
+
+
+class TestEachRewriteAlone:
+    @every_rewrite
+    @every_size
+    def test_computes_what_the_reference_computes(
+        self, model: Model, name: str, size: tuple[int, int]
+    ) -> None:
+        assert _error(deploy_graph(model, [name]), model, size) < ROUNDING
+
+    @pytest.mark.parametrize(
+        ("name", "operator"),
+        [
+            ("fold_batch_norm", "batch_norm"),
+            ("remove_dropout", "dropout"),
+            ("fold_query_scale", "div"),
+            ("attention_bmm", "matmul"),
+            ("layer_norm_as_linear", "layer_norm"),
+        ],
+    )
+    def test_takes_its_operator_out_of_the_graph(self, model: Model, name: str, operator: str) -> None:
+        assert operator in _operators(deploy_graph(model, []))
+        assert operator not in _operators(deploy_graph(model, [name]))
+
+    def test_fold_layer_norm_affine_leaves_layer_norm_nothing_but_to_normalise(self, model: Model) -> None:
+        graph = deploy_graph(model, ["fold_layer_norm_affine"])
+        norms = [module for module in graph.modules() if isinstance(module, nn.LayerNorm)]
+        assert norms
+        assert not any(norm.state_dict() for norm in norms)
+
+    def test_pool_keeping_dims_flattens_after_the_mean(self, model: Model) -> None:
+        (mean,) = _nodes(deploy_graph(model, ["pool_keeping_dims"]), "mean")
+        assert mean.meta["val"].shape == (1, model.config.neck_hidden_sizes[-1], 1, 1)
+
+    @every_rewrite
+    def test_does_nothing_the_second_time(self, model: Model, name: str) -> None:
+        once, twice = deploy_graph(model, [name]), deploy_graph(model, [name, name])
+        pixels = _pixels((64, 64))
+        assert torch.equal(once(pixels), twice(pixels))
+
+
+class TestAllRewrites:
+    @pytest.mark.parametrize("preset", ["xxs", "xs", "s"])
+    def test_every_preset(self, live: Callable[[MobileViTConfig], Model], preset: str) -> None:
+        model = live(MobileViTConfig.preset(preset, num_labels=10))
+        assert _error(deploy_graph(model, list(REWRITES)), model, (64, 64)) < ROUNDING
+
+    @every_size
+    def test_every_size(self, model: Model, size: tuple[int, int]) -> None:
+        assert _error(deploy_graph(model, list(REWRITES)), model, size) < ROUNDING
+
+    def test_any_order(self, model: Model) -> None:
+        assert _error(deploy_graph(model, list(REWRITES)[::-1]), model, (65, 97)) < ROUNDING
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"output_stride": 16},
+            {"output_stride": 8},
+            {"qkv_bias": False},
+            {"patch_size": 3},
+            {"conv_kernel_size": 5},
+            {"hidden_act": "gelu"},
+            {"layer_norm_eps": 0.1},
+            {"num_channels": 1},
+            {"output_hidden_states": True},
+        ],
+        ids=str,
+    )
+    def test_other_architectures(
+        self,
+        live: Callable[[MobileViTConfig], Model],
+        tiny: MobileViTConfig,
+        fields: dict[str, Any],
+    ) -> None:
+        model = live(tiny.updated(num_labels=10, **fields))
+        assert _error(deploy_graph(model, list(REWRITES)), model, (65, 97)) < ROUNDING
+
+    def test_a_wrong_rewrite_would_be_seen(self, model: Model) -> None:
+        graph = deploy_graph(model, list(REWRITES))
+        for name, buffer in graph.named_buffers():
+            if name.endswith("transformer.layer.0.layernorm_after.eps"):
+                buffer.add_(1e-2)
+        assert _error(graph, model, (64, 64)) > ROUNDING
+
+
+class TestDeployGraph:
+    @pytest.mark.parametrize("training", [False, True])
+    def test_leaves_the_reference_as_it_is(self, model: Model, training: bool) -> None:
+        model.train(training)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        graph = deploy_graph(model, list(REWRITES))
+        for tensor in [*graph.parameters(), *graph.buffers()]:
+            tensor.zero_()
+        after = model.state_dict()
+        assert model.training is training
+        assert all(parameter.requires_grad for parameter in model.parameters())
+        assert list(after) == list(before)
+        assert all(torch.equal(after[name], before[name]) for name in before)
+        model.eval()
+
+    def test_is_in_evaluation_mode_even_if_the_reference_is_not(self, model: Model) -> None:
+        model.train()
+        graph = deploy_graph(model, [])
+        model.eval()
+        assert not any(module.training for module in graph.modules())
+
+    def test_gives_a_plain_tensor_without_gradient(self, model: Model) -> None:
+        logits = deploy_graph(model, [])(_pixels((64, 64)))
+        assert type(logits) is Tensor
+        assert logits.shape == (1, 10)
+        assert not logits.requires_grad
+
+    def test_without_rewrites_is_the_reference_bit_for_bit(self, model: Model) -> None:
+        assert _error(deploy_graph(model, []), model, (65, 97)) == 0
+
+    def test_unknown_name_suggests_the_nearest(self, model: Model) -> None:
+        with pytest.raises(
+            ValueError, match=r"no rewrite 'fold_batchnorm'\. Did you mean 'fold_batch_norm'\?"
+        ):
+            deploy_graph(model, ["fold_batchnorm"])
+
+
+def _pixels(size: tuple[int, int], channels: int = 3) -> Tensor:
+    return torch.rand((1, channels, *size), generator=torch.Generator().manual_seed(0))
+
+
+def _error(graph: nn.Module, model: Model, size: tuple[int, int]) -> float:
+    """Largest absolute error as a share of the reference's spread."""
+    pixels = _pixels(size, model.config.num_channels)
+    with torch.no_grad():
+        expected, actual = model(pixels).logits, graph(pixels)
+    spread = expected.max() - expected.min()
+    assert spread > 0.1, "weights are dead: a match would prove nothing"
+    return float((actual - expected).abs().max() / spread)
+
+
+def _nodes(graph: nn.Module, operator: str) -> list[torch.fx.Node]:
+    program = torch.export.export(graph, (_pixels((64, 64)),))
+    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    return [node for node in nodes if _name(node) == operator and node.users]
+
+
+def _operators(graph: nn.Module) -> set[str]:
+    program = torch.export.export(graph, (_pixels((64, 64)),))
+    return {_name(node) for node in program.graph.nodes if node.op == "call_function"}
+
+
+def _name(node: torch.fx.Node) -> str:
+    return str(node.target).split(".")[1]
