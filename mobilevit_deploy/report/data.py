@@ -281,7 +281,8 @@ def _rows(path: str, manifest: Manifest, measured: Sequence[Measurement]) -> lis
             groups[*where, timing.machine.cpu, timing.machine.usable_cores].append((measurement, timing))
         elif isinstance(measurement.outcome, Untimed):
             untimed = measurement.outcome
-    if not groups:
+    # A time that was taken before the verdict turned is the time of something wrong.
+    if not groups or not manifest.parity.passed:
         return [Row(label="", path=path, manifest=manifest, untimed=untimed)]
     return [Row(label="", path=path, manifest=manifest, timed=_sum_up(group)) for group in groups.values()]
 
@@ -372,15 +373,16 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
 
 
 def _unsteady(timed: Sequence[tuple[str, Timed]]) -> Iterator[str]:
-    for label, each in timed:
-        cv = each.latency.cv
-        if cv is None:
-            yield (
-                f"{label} was measured in a single process, which says nothing about the next one: "
-                "measure at least 3 rounds."
-            )
-        elif cv > UNSTEADY_CV:
-            yield (
-                f"{label}: its processes differ by {cv:.0%} (CV of their medians). Measure more rounds on a "
-                "quieter machine before you believe a small difference."
-            )
+    single = [label for label, each in timed if each.latency.cv is None]
+    if single:
+        yield (
+            f"{', '.join(single)}: measured in a single process, which says nothing about the next one. "
+            "Measure at least 3 rounds."
+        )
+    differing = {label: each.latency.cv for label, each in timed if (each.latency.cv or 0.0) > UNSTEADY_CV}
+    if differing:
+        worst = max(cv for cv in differing.values() if cv)
+        yield (
+            f"{', '.join(differing)}: processes differ by up to {worst:.0%} (CV of their medians). Measure "
+            "more rounds on a quieter machine before you believe a small difference."
+        )

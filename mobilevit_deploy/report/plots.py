@@ -127,7 +127,7 @@ def _parity(rows: Sequence[Row], cases: Sequence[str], looks: dict[str, _Look], 
     for bound, judged in bounds.items():
         axes.axvline(bound, color=svg.INK, lw=1.2, ls=(0, (4, 3)))
         _note(axes, f"allowed, {judged}", (bound, -0.75), (-5, 0), ha="right", va="center")
-    axes.set_xlim(exact if _has_exact(rows) else 5 * exact, 3 * max([*finite, *bounds, 10 * exact]))
+    axes.set_xlim(exact / 1.5 if _has_exact(rows) else 5 * exact, 3 * max([*finite, *bounds, 10 * exact]))
     axes.xaxis.set_major_formatter(
         lambda value, _: (
             "exact" if np.isclose(value, exact, rtol=1e-6, atol=0) else f"{value:.0e}".replace("e-0", "e-")

@@ -64,9 +64,14 @@ def subtitle(report: Report) -> str:
     # Of several models, sizes or devices none is the fastest in any useful sense.
     leaders = [row for row in report.rows if row.timed and row.timed.ratio is None]
     if len(leaders) == 1 and leaders[0].timed and sum(row.timed is not None for row in report.rows) > 1:
-        sentences.append(f"Fastest: {leaders[0].label}, {milliseconds(leaders[0].timed.latency.p50.value)}.")
-    if len(report.artifacts) > 1:
-        smallest = min(report.rows, key=lambda row: row.manifest.bytes)
+        rivals = [row.label for row in report.rows if row.timed and _may_be_as_fast(row.timed)]
+        doubt = f" ({', '.join(rivals)} may be as fast)" if rivals else ""
+        sentences.append(
+            f"Fastest: {leaders[0].label}, {milliseconds(leaders[0].timed.latency.p50.value)}{doubt}."
+        )
+    equal = [row for row in report.artifacts if row.manifest.parity.passed]
+    if len(equal) > 1:
+        smallest = min(equal, key=lambda row: row.manifest.bytes)
         sentences.append(f"Smallest: {smallest.label}, {megabytes(smallest.manifest.bytes)}.")
     return " ".join(sentences)
 
@@ -138,7 +143,7 @@ def scientific(value: float | None) -> str:
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     exponent = math.floor(math.log10(value))
-    return f"{value / 10**exponent:.1f}".removesuffix(".0") + f"e{exponent}"
+    return f"{value / 10**exponent:.1f}e{exponent}"
 
 
 def decibels(value: float | None) -> str:
@@ -177,7 +182,7 @@ def tolerance(bounds: Tolerance) -> str:
     """What parity allows."""
     parts = []
     if bounds.max_error is not None:
-        parts.append(f"error at most {scientific(bounds.max_error)}")
+        parts.append(f"error at most {scientific(bounds.max_error).replace('.0e', 'e')}")
     if bounds.min_cosine is not None:
         parts.append(f"cosine at least {bounds.min_cosine}")
     if bounds.min_sqnr_db is not None:
@@ -283,6 +288,10 @@ def libraries(report: Report) -> list[tuple[str, str]]:
         for name, version in row.manifest.libraries.items():
             found.setdefault(name, {})[version] = None
     return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
+
+
+def _may_be_as_fast(timed: Timed) -> bool:
+    return timed.ratio is not None and timed.ratio.interval.low <= 1
 
 
 def _processes(timed: Sequence[Timed]) -> str:

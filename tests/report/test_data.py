@@ -126,6 +126,11 @@ class TestTimes:
         assert fast_row.timed is not None
         assert fast_row.timed.ratio is None
 
+    def test_what_failed_parity_has_no_time_even_if_it_was_measured_before(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path, verdict="fail"))
+        record(tmp_path, measurement(manifest))
+        assert gather(tmp_path).rows[0].timed is None
+
     def test_the_reason_for_no_time_is_kept(self, tmp_path: Path) -> None:
         manifest = read_manifest(write_artifact(tmp_path))
         why = Untimed(status="failed", reason="The process was killed by SIGSEGV.")
@@ -151,7 +156,7 @@ class TestWarnings:
 
     def test_processes_that_disagree_are_named(self, tmp_path: Path) -> None:
         (warning,) = self.warnings(tmp_path, timing(), timing(samples_ms=(2.6,) * 5))
-        assert warning.startswith("timed fp32: its processes differ by 18%")
+        assert warning.startswith("timed fp32: processes differ by up to 18%")
 
     def test_a_single_process_is_too_few(self, tmp_path: Path) -> None:
         (warning,) = self.warnings(tmp_path, timing())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from fakes.timed_artifacts import manifest_of, parity
+from fakes.timed_artifacts import manifest_of, measurement, parity, timing
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.bench.statistics import Estimate, Interval
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.report import words
-from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.data import Report, compose
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_an_interval_has_the_decimals_of_its_value() -> None:
     ("value", "written"),
     [
         (2.13e-6, "2.1e-6"),
-        (1e-4, "1e-4"),
+        (8e-7, "8.0e-7"),
         (0.0, "0"),
         (math.nan, "nan"),
         (math.inf, "inf"),
@@ -74,6 +75,21 @@ def test_the_subtitle_names_model_fastest_and_smallest(report: Report) -> None:
     assert words.subtitle(report) == (
         f"tiny, {size}. Fastest: fast fp32, 2.00 ms. Smallest: fast fp32, 0.00400 MB."
     )
+
+
+def test_an_artifact_that_cannot_be_told_from_the_fastest_is_named(tmp_path: Path) -> None:
+    manifests = {}
+    measured = []
+    for name, medians in (("steady", (2.0, 2.0, 2.0)), ("wild", (1.5, 2.2, 3.5))):
+        path = tmp_path / f"{name}.timed"
+        path.write_text(name)
+        manifests[name] = manifest_of(path, parity(), target=name)
+        measured += [
+            measurement(manifests[name], round=number, outcome=timing(samples_ms=(median,) * 5))
+            for number, median in enumerate(medians, start=1)
+        ]
+    report = compose(manifests, measured, folder="exports", now=datetime(2026, 1, 2, tzinfo=UTC))
+    assert "Fastest: steady fp32, 2.00 ms (wild fp32 may be as fast)." in words.subtitle(report)
 
 
 def test_feeding_is_told_step_by_step(tmp_path: Path) -> None:
