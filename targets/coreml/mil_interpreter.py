@@ -1,0 +1,181 @@
+"""Evaluates an ML program operation by operation: what stands in for Core ML where there is none.
+
+Each operation is computed in float32 and its result rounded once to the type that the program declares for
+it, float16 where it says float16. That is arithmetic with wide accumulators; an engine that accumulates in
+float16 is less exact than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilevit_deploy.errors import SessionError
+
+from .mil_ops import OPERATIONS, Operation
+
+_DTYPES = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
+
+Value = Any  # a float32 tensor, or a constant that is no floating point number as a Python value
+
+
+@dataclass(frozen=True)
+class _Variable:
+    """A value as the program declares it; float16 ones are kept as float32 that float16 can hold."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    def rounded(self, value: Tensor) -> Tensor:
+        """``value`` as this variable holds it."""
+        declared = value.to(self.dtype)
+        return declared.to(torch.float32) if self.dtype == torch.float16 else declared
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One operation: where its arguments come from, and which values nobody needs after it."""
+
+    kind: str
+    compute: Operation
+    arguments: Mapping[str, str | tuple[str, ...]]
+    result: _Variable
+    dead: tuple[str, ...] = ()
+
+    def run(self, values: Mapping[str, Value]) -> Tensor:
+        arguments = {
+            key: values[source] if isinstance(source, str) else [values[name] for name in source]
+            for key, source in self.arguments.items()
+        }
+        try:
+            result = self.compute(**arguments)
+        except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise SessionError(
+                f"The MIL operation '{self.kind}' ({self.result.name}) failed: {error}.",
+                remedy="Check the package on a Mac with 'mobilevit-deploy verify', and report this message.",
+            ) from error
+        if tuple(result.shape) != self.result.shape:
+            raise SessionError(
+                f"The MIL operation '{self.kind}' ({self.result.name}) gave {list(result.shape)}, "
+                f"the program declares {list(self.result.shape)}.",
+                remedy="Export the model again; if that does not help, report this message.",
+            )
+        return self.result.rounded(result)
+
+
+class MilInterpreter:
+    """A function of an ML program, ready to run.
+
+    Args:
+        function: coremltools' representation, from ``package.read_function``; not needed afterwards.
+
+    Raises:
+        SessionError: the function uses an operation or a type that the interpreter does not know.
+    """
+
+    def __init__(self, function: Any) -> None:
+        operations = list(function.operations)
+        _refuse_unknown({operation.op_type for operation in operations})
+        self._inputs = [_variable(var) for var in function.inputs.values()]
+        self._outputs = [_variable(var) for var in function.outputs]
+        self._constants = {op.outputs[0].name: _constant(op.val.val) for op in operations if _is_const(op)}
+        steps = [_step(op) for op in operations if not _is_const(op)]
+        self._steps = _with_lifetimes(steps, keep={*self._constants, *(out.name for out in self._outputs)})
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Evaluate the program.
+
+        Args:
+            inputs: an array for each input of the function, of the shape that it declares.
+
+        Returns:
+            Each output of the function, in the dtype that it declares.
+
+        Raises:
+            SessionError: an input is missing or of another shape, or an operation failed.
+        """
+        with torch.inference_mode():
+            values: dict[str, Value] = dict(self._constants)
+            for variable in self._inputs:
+                values[variable.name] = variable.rounded(_given(variable, inputs))
+            for step in self._steps:
+                values[step.result.name] = step.run(values)
+                for name in step.dead:
+                    del values[name]
+            return {out.name: values[out.name].to(out.dtype).numpy() for out in self._outputs}
+
+
+def _given(variable: _Variable, inputs: Mapping[str, NDArray[Any]]) -> Tensor:
+    array = inputs.get(variable.name)
+    if array is None or array.shape != variable.shape:
+        found = "nothing of that name" if array is None else str(list(array.shape))
+        raise SessionError(
+            f"The program takes {variable.name}{list(variable.shape)}, and was given {found}.",
+            remedy="Export the model again: package and manifest do not belong together.",
+        )
+    return torch.tensor(np.ascontiguousarray(array))
+
+
+def _refuse_unknown(kinds: set[str]) -> None:
+    unknown = sorted(kinds - {"const"} - OPERATIONS.keys())
+    if unknown:
+        raise SessionError(
+            f"The interpreter does not know these MIL operations: {', '.join(unknown)}.",
+            remedy="Verify the package on a Mac, where Core ML itself runs it, and report their names.",
+        )
+
+
+def _is_const(operation: Any) -> bool:
+    return bool(operation.op_type == "const")
+
+
+def _variable(var: Any) -> _Variable:
+    from coremltools.converters.mil.mil import types
+
+    name = types.builtin_to_string(var.dtype)
+    if name not in _DTYPES:
+        raise SessionError(
+            f"The interpreter does not know the type {name} of '{var.name}'.",
+            remedy="Verify the package on a Mac, where Core ML itself runs it.",
+        )
+    return _Variable(var.name, tuple(var.shape), _DTYPES[name])
+
+
+def _constant(value: Any) -> Value:
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        return torch.tensor(array.astype(np.float32))
+    return array.tolist()
+
+
+def _step(operation: Any) -> _Step:
+    (result,) = operation.outputs
+    arguments: dict[str, str | tuple[str, ...]] = {}
+    for key, source in operation.inputs.items():
+        if isinstance(source, Sequence):
+            arguments[key] = tuple(var.name for var in source)
+        elif source is not None:
+            arguments[key] = source.name
+    return _Step(operation.op_type, OPERATIONS[operation.op_type], arguments, _variable(result))
+
+
+def _with_lifetimes(steps: Sequence[_Step], keep: set[str]) -> list[_Step]:
+    """The same steps, each with the names whose last use it is."""
+    needed = set(keep)
+    done: list[_Step] = []
+    for step in reversed(steps):
+        used = {name for source in step.arguments.values() for name in _names(source)}
+        done.append(replace(step, dead=tuple(sorted(used - needed))))
+        needed |= used
+    return done[::-1]
+
+
+def _names(source: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (source,) if isinstance(source, str) else source

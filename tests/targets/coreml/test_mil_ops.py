@@ -1,0 +1,342 @@
+"""Each MIL operation against its definition, written out in numpy and float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mobilevit_deploy.targets.coreml.mil_ops import OPERATIONS
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def values(*shape: int, seed: int = 0) -> Array:
+    """Normal numbers that float32 can hold."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32).astype(np.float64)
+
+
+def computed(kind: str, **arguments: Any) -> Array:
+    """The operation's result; arrays go in as the interpreter passes them, as float32 tensors."""
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.floating):
+            return torch.tensor(np.asarray(value, np.float32))
+        return [tensor(item) for item in value] if kind == "concat" and isinstance(value, list) else value
+
+    result = OPERATIONS[kind](**{name: tensor(value) for name, value in arguments.items()})
+    assert result.dtype == torch.float32
+    return np.asarray(result.double())
+
+
+def check(kind: str, expected: Array, **arguments: Any) -> None:
+    result = computed(kind, **arguments)
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, rtol=2e-6, atol=2e-6)
+
+
+TESTED = {
+    "add",
+    "cast",
+    "clip",
+    "concat",
+    "conv",
+    "gelu",
+    "layer_norm",
+    "linear",
+    "matmul",
+    "mul",
+    "reduce_mean",
+    "relu",
+    "reshape",
+    "sigmoid_hard",
+    "silu",
+    "softmax",
+    "thresholded_relu",
+    "transpose",
+    "upsample_bilinear",
+}
+
+
+def test_every_operation_is_tested_here() -> None:
+    assert set(OPERATIONS) == TESTED
+
+
+class TestElementwise:
+    x, y = values(2, 3, 4), values(3, 1, seed=1)
+
+    def test_add(self) -> None:
+        check("add", self.x + self.y, x=self.x, y=self.y)
+
+    def test_add_of_a_scalar(self) -> None:
+        check("add", self.x + 0.5, x=self.x, y=np.float32(0.5))
+
+    def test_mul(self) -> None:
+        check("mul", self.x * self.y, x=self.x, y=self.y)
+
+    @pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+    def test_cast_leaves_rounding_to_the_declared_type(self, dtype: str) -> None:
+        check("cast", self.x, x=self.x, dtype=dtype)
+
+    def test_clip(self) -> None:
+        check("clip", np.clip(self.x, -0.5, 0.75), x=self.x, alpha=np.float32(-0.5), beta=np.float32(0.75))
+
+    def test_relu(self) -> None:
+        check("relu", np.where(self.x > 0, self.x, 0), x=self.x)
+
+    def test_silu(self) -> None:
+        check("silu", self.x / (1 + np.exp(-self.x)), x=self.x)
+
+    def test_silu_far_out(self) -> None:
+        check("silu", np.array([-0.0, 0.0, 1000.0]), x=np.array([-1000.0, 0.0, 1000.0]))
+
+    def test_gelu(self) -> None:
+        normal = np.vectorize(lambda value: 0.5 * math.erfc(-value / math.sqrt(2)))
+        check("gelu", self.x * normal(self.x), x=self.x, mode="EXACT")
+
+    def test_gelu_approximation_is_not_taken_for_the_exact_one(self) -> None:
+        with pytest.raises(NotImplementedError, match="TANH_APPROXIMATION"):
+            computed("gelu", x=self.x, mode="TANH_APPROXIMATION")
+
+    def test_sigmoid_hard(self) -> None:
+        x = 4 * self.x
+        expected = np.minimum(np.maximum(0.2 * x + 0.5, 0), 1)
+        check("sigmoid_hard", expected, x=x, alpha=np.float32(0.2), beta=np.float32(0.5))
+
+    def test_thresholded_relu_keeps_the_threshold_itself(self) -> None:
+        x = np.array([-4.0, -3.0, -2.0, 0.0, 5.0])
+        expected = np.array([0.0, -3.0, -2.0, 0.0, 5.0])
+        check("thresholded_relu", expected, x=x, alpha=np.float32(-3))
+
+
+class TestShape:
+    x = values(2, 3, 4)
+
+    def test_reshape(self) -> None:
+        check("reshape", self.x.reshape(6, 4), x=self.x, shape=[6, 4])
+
+    def test_reshape_with_what_is_left_over(self) -> None:
+        check("reshape", self.x.reshape(8, 3), x=self.x, shape=[-1, 3])
+
+    def test_reshape_with_a_length_inherited(self) -> None:
+        check("reshape", self.x.reshape(2, 12, 1), x=self.x, shape=[0, -1, 1])
+
+    def test_transpose(self) -> None:
+        check("transpose", np.einsum("abc->cab", self.x), x=self.x, perm=[2, 0, 1])
+
+    def test_transpose_counts_from_the_end_too(self) -> None:
+        check("transpose", np.einsum("abc->acb", self.x), x=self.x, perm=[0, -1, -2])
+
+    @pytest.mark.parametrize("axis", [1, -2])
+    def test_concat(self, axis: int) -> None:
+        y = values(2, 5, 4, seed=1)
+        expected = np.empty((2, 8, 4))
+        expected[:, :3], expected[:, 3:] = self.x, y
+        check("concat", expected, values=[self.x, y], axis=axis, interleave=False)
+
+    def test_concat_interleaved_is_not_taken_for_the_plain_one(self) -> None:
+        with pytest.raises(NotImplementedError, match="interleave"):
+            computed("concat", values=[self.x, self.x], axis=0, interleave=True)
+
+
+class TestMatrices:
+    def test_linear(self) -> None:
+        x, weight, bias = values(2, 3, 4), values(5, 4, seed=1), values(5, seed=2)
+        expected = np.einsum("bni,oi->bno", x, weight) + bias
+        check("linear", expected, x=x, weight=weight, bias=bias)
+
+    @pytest.mark.parametrize("transpose_x", [False, True])
+    @pytest.mark.parametrize("transpose_y", [False, True])
+    def test_matmul(self, transpose_x: bool, transpose_y: bool) -> None:
+        x, y = values(2, 1, 3, 4), values(5, 4, 6, seed=1)
+        expected = np.einsum("aunk,bkm->abnm", x, y)
+        check(
+            "matmul",
+            expected,
+            x=np.swapaxes(x, -1, -2) if transpose_x else x,
+            y=np.swapaxes(y, -1, -2) if transpose_y else y,
+            transpose_x=transpose_x,
+            transpose_y=transpose_y,
+        )
+
+
+class TestReductions:
+    x = values(2, 3, 4, 5)
+
+    @pytest.mark.parametrize("keep_dims", [False, True])
+    def test_mean_over_axes(self, keep_dims: bool) -> None:
+        expected = self.x.sum((2, 3), keepdims=keep_dims) / 20
+        check("reduce_mean", expected, x=self.x, axes=[-2, -1], keep_dims=keep_dims)
+
+    def test_mean_over_everything_unless_told(self) -> None:
+        check("reduce_mean", np.array(self.x.sum() / 120), x=self.x, keep_dims=False)
+
+    @pytest.mark.parametrize("axis", [1, -1])
+    def test_softmax(self, axis: int) -> None:
+        exponentials = np.exp(self.x)
+        check("softmax", exponentials / exponentials.sum(axis, keepdims=True), x=self.x, axis=axis)
+
+    def test_softmax_of_large_scores(self) -> None:
+        check("softmax", np.array([0.5, 0.5, 0.0]), x=np.array([1e4, 1e4, -1e4]), axis=-1)
+
+    @pytest.mark.parametrize("axes", [[-1], [2, 3], [1, 3], [0, 1, 2, 3]])
+    def test_layer_norm(self, axes: list[int]) -> None:
+        normalized = sorted(axis % 4 for axis in axes)
+        shape = [self.x.shape[axis] for axis in normalized]
+        gamma, beta = values(*shape, seed=1), values(*shape, seed=2)
+        kept = [length if axis in normalized else 1 for axis, length in enumerate(self.x.shape)]
+        mean = self.x.mean(tuple(normalized), keepdims=True)
+        deviation = np.sqrt(((self.x - mean) ** 2).mean(tuple(normalized), keepdims=True) + 0.125)
+        expected = gamma.reshape(kept) * (self.x - mean) / deviation + beta.reshape(kept)
+        check("layer_norm", expected, x=self.x, axes=axes, epsilon=np.float32(0.125), gamma=gamma, beta=beta)
+
+    def test_layer_norm_without_scale_and_shift(self) -> None:
+        x = np.array([[1.0, 3.0], [-4.0, 4.0]])
+        expected = np.array([[-1.0, 1.0], [-1.0, 1.0]])
+        check("layer_norm", expected, x=x, axes=[1], epsilon=np.float32(1e-7))
+
+
+class TestConv:
+    @staticmethod
+    def expected(
+        x: Array, weight: Array, strides: list[int], pad: list[int], dilations: list[int], groups: int
+    ) -> Array:
+        """The sum that the operation is defined by, one output value after the other."""
+        x = np.pad(x, ((0, 0), (0, 0), (pad[0], pad[1]), (pad[2], pad[3])))
+        c_out, c_in, kh, kw = weight.shape
+        reach = [(kh - 1) * dilations[0] + 1, (kw - 1) * dilations[1] + 1]
+        h, w = ((x.shape[2 + i] - reach[i]) // strides[i] + 1 for i in range(2))
+        result = np.zeros((x.shape[0], c_out, h, w))
+        for n, o, i, j in np.ndindex(result.shape):
+            first = o // (c_out // groups) * c_in
+            top, left = i * strides[0], j * strides[1]
+            window = x[n, first : first + c_in, top : top + reach[0], left : left + reach[1]]
+            result[n, o, i, j] = (window[:, :: dilations[0], :: dilations[1]] * weight[o]).sum()
+        return result
+
+    @pytest.mark.parametrize("strides", [[1, 1], [2, 1]])
+    @pytest.mark.parametrize("pad", [[1, 1, 1, 1], [2, 0, 1, 3]])
+    @pytest.mark.parametrize("dilations", [[1, 1], [2, 3]])
+    @pytest.mark.parametrize("groups", [1, 2, 4])
+    def test_custom_padding(
+        self, strides: list[int], pad: list[int], dilations: list[int], groups: int
+    ) -> None:
+        x, weight, bias = values(2, 4, 7, 9), values(8, 4 // groups, 3, 2, seed=1), values(8, seed=2)
+        expected = self.expected(x, weight, strides, pad, dilations, groups) + bias[:, None, None]
+        check(
+            "conv",
+            expected,
+            x=x,
+            weight=weight,
+            bias=bias,
+            strides=strides,
+            pad_type="custom",
+            pad=pad,
+            dilations=dilations,
+            groups=groups,
+        )
+
+    def test_valid_padding_ignores_pad(self) -> None:
+        x, weight = values(1, 2, 5, 6), values(3, 2, 3, 3, seed=1)
+        plain: dict[str, Any] = {"strides": [1, 1], "dilations": [1, 1], "groups": 1}
+        expected = self.expected(x, weight, pad=[0, 0, 0, 0], **plain)
+        check("conv", expected, x=x, weight=weight, pad_type="valid", pad=[9, 9, 9, 9], **plain)
+
+    def test_other_padding_is_not_taken_for_none(self) -> None:
+        x, weight = values(1, 2, 5, 6), values(3, 2, 3, 3)
+        plain: dict[str, Any] = {"strides": [1, 1], "pad": [0] * 4, "dilations": [1, 1], "groups": 1}
+        with pytest.raises(NotImplementedError, match="same"):
+            computed("conv", x=x, weight=weight, pad_type="same", **plain)
+
+
+def interpolated(x: Array, grids: tuple[list[float], list[float]]) -> Array:
+    """x at the points of a grid over its last two axes, by numpy's linear interpolation."""
+    for axis, points in zip((-2, -1), grids, strict=True):
+        cells = np.arange(x.shape[axis])
+        x = np.apply_along_axis(lambda line, at=points, cells=cells: np.interp(at, cells, line), axis, x)
+    return x
+
+
+class TestUpsampleBilinear:
+    # The examples in coremltools' definition of the operation: an axis of 2 cells, 5 and 6 samples wanted.
+    @pytest.mark.parametrize(
+        ("wanted", "align_corners", "grid"),
+        [
+            (5, False, [0.0, 0.1, 0.5, 0.9, 1.0]),
+            (5, True, [0.0, 0.25, 0.5, 0.75, 1.0]),
+            (6, False, [0.0, 0.0, 1 / 3, 2 / 3, 1.0, 1.0]),
+            (6, True, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        ],
+    )
+    def test_grids_of_the_definition(self, wanted: int, align_corners: bool, grid: list[float]) -> None:
+        x = values(1, 2, 2, 3)
+        check(
+            "upsample_bilinear",
+            interpolated(x, (grid, [0.0, 1.0, 2.0])),
+            x=x,
+            scale_factor_height=np.float32((wanted + 1e-4) / 2),
+            scale_factor_width=1,
+            align_corners=align_corners,
+        )
+
+    def test_sampling_from_the_first_cell(self) -> None:
+        x = values(1, 1, 3, 4)
+        grids = ([0.0, 0.5, 1.0, 1.5, 2.0, 2.0], [0.0, 4 / 3, 8 / 3])
+        check(
+            "upsample_bilinear",
+            interpolated(x, grids),
+            x=x,
+            scale_factor_height=2,
+            scale_factor_width=np.float32(0.76),
+            align_corners=False,
+            half_pixel_centers=False,
+        )
+
+    # What MobileViT does to a map that patches do not tile: stretched, and later shrunk again.
+    @pytest.mark.parametrize(
+        ("length", "wanted"), [(5, 6), (6, 5), (9, 10), (10, 9), (1, 2), (2, 1), (33, 34)]
+    )
+    def test_stretching_and_shrinking_as_torch_does(self, length: int, wanted: int) -> None:
+        x = values(1, 2, length, length + 1)
+        factor = np.float32((wanted + 1e-4) / length)
+        size = (wanted, math.floor(factor * (length + 1)))
+        expected = torch.nn.functional.interpolate(
+            torch.tensor(x), size=size, mode="bilinear", align_corners=False
+        )
+        check(
+            "upsample_bilinear",
+            np.asarray(expected),
+            x=x,
+            scale_factor_height=factor,
+            scale_factor_width=factor,
+            align_corners=False,
+        )
+
+    def test_contradictory_modes(self) -> None:
+        modes = {"align_corners": True, "half_pixel_centers": True}
+        with pytest.raises(NotImplementedError, match="half_pixel_centers"):
+            computed(
+                "upsample_bilinear",
+                x=values(1, 1, 2, 2),
+                scale_factor_height=2,
+                scale_factor_width=2,
+                **modes,
+            )
+
+
+def test_no_operation_changes_its_arguments() -> None:
+    x = torch.tensor(values(1, 2, 3, 4), dtype=torch.float32)
+    cases: dict[str, Callable[[], Any]] = {
+        "relu": lambda: OPERATIONS["relu"](x=x),
+        "silu": lambda: OPERATIONS["silu"](x=x),
+        "add": lambda: OPERATIONS["add"](x=x, y=x),
+        "clip": lambda: OPERATIONS["clip"](x=x, alpha=torch.tensor(0.0), beta=torch.tensor(1.0)),
+    }
+    before = x.clone()
+    for run in cases.values():
+        run()
+        assert torch.equal(x, before)
