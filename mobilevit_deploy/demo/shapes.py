@@ -56,7 +56,7 @@ class Hardness:
 
 
 _BOLD = (0.5, 1.0, 150.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-_FULL = (0.15, 0.4, 50.0, 40.0, 6.0, 2.0, 0.006, 15.0)
+_FULL = (0.28, 0.65, 100.0, 20.0, 3.0, 1.0, 0.003, 7.0)
 
 MARGIN = 1 / 18
 """Preprocessing (resize to 288, centre crop 256) cuts this share of the side off every edge."""

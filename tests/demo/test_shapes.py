@@ -118,7 +118,7 @@ def test_most_of_every_shape_survives_the_crop_of_preprocessing() -> None:
 
 def test_shapes_come_small_and_large() -> None:
     shares = [np.count_nonzero(generate(index, image_size=64).mask) / 64**2 for index in range(120)]
-    assert min(shares) < 0.02
+    assert min(shares) < 0.04
     assert max(shares) > 0.25
 
 
