@@ -149,13 +149,16 @@ class Report(BaseModel):
         return len(self.artifacts) + len(self.broken)
 
     @property
-    def machines(self) -> tuple[Machine, ...]:
-        """Where times were measured, each machine once, without the libraries that a target used there."""
-        found: list[Machine] = []
-        for row in self.rows:
-            if row.timed and (bare := row.timed.machine.model_copy(update={"libraries": {}})) not in found:
-                found.append(bare)
-        return tuple(found)
+    def places(self) -> list[tuple[Machine, list[Conditions]]]:
+        """Where times were measured: each machine once, without libraries, and the states it was in."""
+        found: list[tuple[Machine, list[Conditions]]] = []
+        for timed in (row.timed for row in self.rows if row.timed):
+            bare = timed.machine.model_copy(update={"libraries": {}})
+            states = next((states for known, states in found if known == bare), None)
+            if states is None:
+                found.append((bare, states := []))
+            states += timed.states
+        return found
 
 
 def gather(folder: str | Path) -> Report:
@@ -330,9 +333,13 @@ def _distinctions(row: Row) -> tuple[str | None, ...]:
         row.manifest.model.name,
         f"{height}x{width}",
         "" if folder == "." else f"in {folder}",
-        f"{row.timed.threads} threads" if row.timed else None,
+        _threads(row.timed.threads) if row.timed else None,
         f"on {row.timed.device}" if row.timed else None,
     )
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _with_ratios(rows: Sequence[Row]) -> list[Row]:

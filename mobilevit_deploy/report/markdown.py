@@ -25,7 +25,7 @@ def render(report: Report) -> str:
             "Not timed", [f"**{_escape(name)}**: {_escape(why)}" for name, why in words.untimed(report)]
         ),
         _section("Read with care", map(_escape, report.warnings)),
-        _section("Machine", [_escape(words.cpu(machine)) for machine in report.machines]),
+        _section("Machine", [_escape(words.cpu(machine)) for machine, _ in report.places]),
         _section(
             "How the numbers were made", [f"**{name}**: {text}" for name, text in words.provenance(report)]
         ),

@@ -79,7 +79,7 @@ def _print(report: Report, console: Console) -> None:
     _list(console, "Not right", (f"{name}: {why}" for name, why in words.faults(report)), "red")
     _list(console, "Not timed", (f"{name}: {why}" for name, why in words.untimed(report)), "yellow")
     _list(console, "Read with care", report.warnings, "yellow")
-    _list(console, "Machine", map(words.cpu, report.machines), "dim")
+    _list(console, "Machine", (words.cpu(machine) for machine, _ in report.places), "dim")
 
 
 def _list(console: Console, title: str, lines: Iterable[str], style: str) -> None:

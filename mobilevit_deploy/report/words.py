@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mobilevit_deploy.artifact import Manifest, TensorSpec
-from mobilevit_deploy.bench.environment import Machine
+from mobilevit_deploy.bench.environment import Conditions, Machine
 from mobilevit_deploy.bench.sampling import WARMUP_RULE
 from mobilevit_deploy.bench.statistics import Estimate
 from mobilevit_deploy.parity.result import ParityResult
@@ -242,43 +242,25 @@ def provenance(report: Report) -> list[tuple[str, str]]:
 
 def cpu(machine: Machine) -> str:
     """A machine in one line."""
-    cores = (
-        f"{machine.usable_cores} of {machine.cores}"
-        if machine.usable_cores < machine.cores
-        else machine.cores
-    )
+    limited = f"{machine.usable_cores} of " if machine.usable_cores < machine.cores else ""
     kind = ", virtual machine" if machine.virtual else ""
-    return f"{machine.cpu} ({cores} cores{kind})"
+    return f"{machine.cpu} ({limited}{machine.cores} cores{kind})"
 
 
-def environment(machine: Machine, timed: Sequence[Timed]) -> list[tuple[str, str]]:
-    """A machine, and the state that it was in around what was timed."""
-    states = [state for each in timed for state in each.states]
-    clocks = [mhz / 1000 for state in states for mhz in state.frequencies_mhz if mhz]
-    governors = {governor for state in states for governor in state.governors}
-    supplies = {state.power for state in states if state.power}
-    known = [
-        (
-            "Clock",
-            " to ".join(dict.fromkeys(f"{pick(clocks):.2f}" for pick in (min, max))) + " GHz"
-            if clocks
-            else "",
-        ),
-        ("Governor", ", ".join(sorted(governors))),
-        ("Power", ", ".join(sorted(supplies))),
-        (
-            "Used by others",
-            f"at most {max(state.busy for state in states):.0%} of the processor" if states else "",
-        ),
-    ]
-    return [
+def environment(machine: Machine, states: Sequence[Conditions]) -> list[tuple[str, str]]:
+    """A machine, and the states that it was in around what was timed."""
+    facts = [
         ("Processor", cpu(machine)),
-        ("Instructions", ", ".join(machine.cpu_features) or NOTHING),
+        ("Instructions", ", ".join(machine.cpu_features)),
+        ("Clock", _clock([mhz for state in states for mhz in state.frequencies_mhz if mhz])),
+        ("Governor", ", ".join(sorted({governor for state in states for governor in state.governors}))),
+        ("Power", ", ".join(sorted({state.power for state in states if state.power}))),
+        ("Used by others", f"at most {max(state.busy for state in states):.0%} of the processor"),
         ("Memory", f"{machine.memory_bytes / 1e9:.1f} GB"),
         ("System", f"{machine.system}, kernel {machine.kernel}, {machine.architecture}"),
         ("Python", machine.python),
-        *((name, value) for name, value in known if value),
     ]
+    return [(name, value) for name, value in facts if value]
 
 
 def libraries(report: Report) -> list[tuple[str, str]]:
@@ -302,13 +284,16 @@ def _processes(timed: Sequence[Timed]) -> str:
     return f"{low} process" if low == 1 else f"{low} processes"
 
 
+def _clock(mhz: Sequence[float]) -> str:
+    if not mhz:
+        return ""
+    low, high = (f"{pick(mhz) / 1000:.2f}" for pick in (min, max))
+    return f"{low} GHz" if low == high else f"{low} to {high} GHz"
+
+
 def _factor(value: float) -> str:
-    inverse = 1 / value
-    return (
-        f"1/{round(inverse)}"
-        if value < 1 and math.isclose(inverse, round(inverse), rel_tol=1e-6)
-        else f"{value:g}"
-    )
+    inverse = round(1 / value)
+    return f"1/{inverse}" if value < 1 and math.isclose(1 / value, inverse, rel_tol=1e-6) else f"{value:g}"
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -28,12 +28,12 @@ def rounds(path: Path) -> list[int]:
     return [each.round for each in read_measurements(path)]
 
 
-def test_what_is_written_is_read_back_whole(path):
+def test_what_is_written_is_read_back_whole(path: Path) -> None:
     record(path, 1, 2)
     assert read_measurements(path) == [measurement(round=1), measurement(round=2)]
 
 
-def test_each_line_is_json_of_its_own_with_format_and_version(path):
+def test_each_line_is_json_of_its_own_with_format_and_version(path: Path) -> None:
     record(path, 1, 2)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["format"] for line in lines] == ["mobilevit-deploy/measurement"] * 2
@@ -41,13 +41,13 @@ def test_each_line_is_json_of_its_own_with_format_and_version(path):
     assert lines[0]["outcome"]["samples_ms"]
 
 
-def test_a_second_benchmark_adds_to_the_first(path):
+def test_a_second_benchmark_adds_to_the_first(path: Path) -> None:
     record(path, 1)
     record(path, 2)
     assert rounds(path) == [1, 2]
 
 
-def test_a_line_that_was_cut_short_anywhere_costs_that_line_alone(path):
+def test_a_line_that_was_cut_short_anywhere_costs_that_line_alone(path: Path) -> None:
     record(path, 1, 2)
     whole = path.read_bytes()
     for kept in range(whole.index(b"\n") + 1, len(whole), 29):
@@ -55,7 +55,7 @@ def test_a_line_that_was_cut_short_anywhere_costs_that_line_alone(path):
         assert rounds(path) == [1]
 
 
-def test_the_next_benchmark_writes_over_a_line_that_was_cut_short(path):
+def test_the_next_benchmark_writes_over_a_line_that_was_cut_short(path: Path) -> None:
     record(path, 1, 2)
     path.write_bytes(path.read_bytes()[:-40])
     record(path, 3)
@@ -63,7 +63,7 @@ def test_the_next_benchmark_writes_over_a_line_that_was_cut_short(path):
 
 
 @pytest.mark.parametrize("content", ["notes", "notes\n", '{"format": "other"}\n', "{}\n", "\x00\x01\n"])
-def test_somebody_elses_file_is_refused_and_left_as_it_is(tmp_path, content):
+def test_somebody_elses_file_is_refused_and_left_as_it_is(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(content)
     with pytest.raises(ArtifactError, match=r"notes\.txt holds something else than measurements in line 1"):
@@ -71,7 +71,7 @@ def test_somebody_elses_file_is_refused_and_left_as_it_is(tmp_path, content):
     assert path.read_text() == content
 
 
-def test_a_newer_schema_says_which_and_what_to_do(path):
+def test_a_newer_schema_says_which_and_what_to_do(path: Path) -> None:
     record(path, 1)
     path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":7'))
     with pytest.raises(ArtifactError, match="schema version 7 in line 1") as refusal:
@@ -80,24 +80,24 @@ def test_a_newer_schema_says_which_and_what_to_do(path):
 
 
 @pytest.mark.parametrize("damage", ['"round":"one"', '"round":}{'])
-def test_a_damaged_line_is_named(path, damage):
+def test_a_damaged_line_is_named(path: Path, damage: str) -> None:
     record(path, 1, 2)
     path.write_text(path.read_text().replace('"round":2', damage))
     with pytest.raises(ArtifactError, match="damaged in line 2"):
         read_measurements(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"none\.jsonl cannot be read"):
         read_measurements(tmp_path / "none.jsonl")
 
 
-def test_a_folder_in_the_way_is_told_before_anything_is_measured(tmp_path):
+def test_a_folder_in_the_way_is_told_before_anything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written: Is a directory"):
         Recorder(tmp_path)
 
 
-def test_a_full_disk_is_told(path, monkeypatch):
+def test_a_full_disk_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(path)
 
     def full(_: int) -> None:

@@ -108,7 +108,7 @@ class TestTimes:
         manifest = read_manifest(write_artifact(tmp_path))
         record(tmp_path, measurement(manifest, threads=1), measurement(manifest, threads=2))
         report = gather(tmp_path)
-        assert [row.label for row in report.rows] == ["timed fp32 1 threads", "timed fp32 2 threads"]
+        assert [row.label for row in report.rows] == ["timed fp32 1 thread", "timed fp32 2 threads"]
         assert report.total == 1
         assert not any(row.timed and row.timed.ratio for row in report.rows)
 

@@ -2,8 +2,8 @@
 
 ``{"run_ms": 2}`` takes 2 ms an inference. Further keys: ``load_ms``; ``first_ms``, extra for the first
 inference; ``measurable`` false; ``refuses``, a message; ``raises``, a message; ``signal``, a number that the
-process kills itself with; ``hangs`` true; ``prints``, to both streams. The environment variable
-TIMED_TARGET=unusable makes the target say that it cannot run here.
+process kills itself with; ``hangs``, a file that it makes before it does so; ``prints``, to both streams.
+The environment variable TIMED_TARGET=unusable makes the target say that it cannot run here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class TimedSession:
             raise RuntimeError(self._behaviour["raises"])
         if "signal" in self._behaviour:
             os.kill(os.getpid(), self._behaviour["signal"])
-        if self._behaviour.get("hangs"):
+        if "hangs" in self._behaviour:
+            Path(self._behaviour["hangs"]).touch()
             time.sleep(60)
         _wait(
             self._behaviour.get("run_ms", 0) + (self._behaviour.get("first_ms", 0) if self._runs == 1 else 0)
