@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mobilevit_deploy.target import GraphSpec
 
 _CLASS_OF_MODULE = re.compile(rb"(?:\w+\.)+(?:\w*?_(?=[a-z0-9])|\w+/)")
-"""In litert-torch's tensor names, all but ``query`` of ``torch.nn.modules.linear.Linear_query``, and the outermost
-class, which has no name of its own."""
+"""In litert-torch's names, all but ``query`` of ``torch.nn.modules.linear.Linear_query``, and the outermost
+module, which has a class alone."""
 
 
 def write_tflite(graph: nn.Module, spec: GraphSpec, out: Path) -> None:
