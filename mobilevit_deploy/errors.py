@@ -37,6 +37,12 @@ class DeployError(Exception):
         return f"{self.stage}: {self.problem} {self.remedy}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error that says anything, without its full stop, for quoting."""
+    lines = (line.strip().rstrip(".") for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
 def _rebuild(kind: type[DeployError], problem: str, remedy: str) -> DeployError:
     return kind(problem, remedy=remedy)
 

@@ -101,7 +101,7 @@ def export(
         parity = check(artifact, chosen, reference)
         on_stage("write")
         manifest = _manifest(artifact, chosen, reference, parity)
-        path = publish(artifact.path, manifest, folder if parity.passed else folder / "failed")
+        path = publish(artifact.path, manifest, folder)
     return Exported(path, manifest)
 
 

@@ -20,7 +20,9 @@ TOY_DISTRIBUTION = Path(__file__).parent / "fakes" / "toy_target"
 
 # On the path of this process and of its children, before tests are collected over all registered targets.
 sys.path.append(str(TOY_DISTRIBUTION))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(TOY_DISTRIBUTION), os.environ.get("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(TOY_DISTRIBUTION), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 SIDE = 96
 """Pixels: small enough for quick exports, and every stage still has more than one patch."""

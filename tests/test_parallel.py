@@ -23,7 +23,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[..., object]]:
     """Functions that child processes can import by name."""
     fakes = str(Path(__file__).parent / "fakes")
     monkeypatch.syspath_prepend(fakes)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([fakes, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([fakes, os.environ["PYTHONPATH"]]))
     import parallel_jobs
 
     return vars(parallel_jobs)

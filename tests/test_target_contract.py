@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_availability_is_answered_without_importing_the_targets_libraries(target
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("target", sorted(BUILT_IN))
+def test_missing_library_is_named_with_the_extra_that_brings_it(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_found(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("mobilevit_deploy.target.version", not_found)
+    here = get_target(target).availability()
+    assert not here.usable
+    assert get_target(target).libraries[0] in here.reason
+    assert here.remedy == f"pip install 'mobilevit-deploy[{get_target(target).extra}]'"
 
 
 @every_precision

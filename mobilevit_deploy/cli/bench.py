@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +61,7 @@ def bench(
     if json:
         console.print_json({"measurements": [measurement.model_dump(mode="json") for measurement in made]})
     else:
-        _print_table(made)
+        typer.echo(_rendered(paths, made))
         console.stdout().print(f"[dim]Every sample: {results}. Next: mobilevit-deploy report {output}[/dim]")
     _leave(made)
 
@@ -94,40 +93,14 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
         )
 
 
-def _print_table(made: list[Measurement]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+def _rendered(paths: list[Path], made: list[Measurement]) -> str:
+    from datetime import UTC, datetime
 
-    from mobilevit_deploy.bench.measurement import Untimed
-    from mobilevit_deploy.bench.statistics import summarise
+    from mobilevit_deploy.artifact import read_manifest
+    from mobilevit_deploy.report import data, terminal
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("artifact", no_wrap=True)
-    for heading in ("size", "load", "first", "p50 ms", "95 % interval", "p90"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    reasons = []
-    for subject in dict.fromkeys(measurement.subject for measurement in made):
-        own = [measurement for measurement in made if measurement.subject == subject]
-        outcome = own[0].outcome
-        height, width = subject.image_size
-        cells = [f"{subject.target} {subject.precision} {height}x{width}", console.megabytes(subject.bytes)]
-        timings = [measurement.timing for measurement in own if measurement.timing]
-        if timings:
-            latency = summarise([timing.samples_ms for timing in timings])
-            cells += [
-                f"{median(timing.load_ms for timing in timings):.1f}",
-                f"{median(timing.first_ms for timing in timings):.1f}",
-                f"{latency.p50.value:.2f}",
-                f"{latency.p50.interval.low:.2f} to {latency.p50.interval.high:.2f}",
-                f"{latency.p90:.2f}",
-            ]
-        elif isinstance(outcome, Untimed):
-            cells += ["", "", f"[yellow]{outcome.status}[/yellow]"]
-            reasons.append(f"{subject.file}: {outcome.reason}")
-        table.add_row(*cells)
-    console.stdout().print(table)
-    for reason in reasons:
-        console.stdout().print(escape(reason))
+    manifests = {str(path): read_manifest(path) for path in paths}
+    return terminal.render(data.compose(manifests, made, folder="", now=datetime.now(UTC)))
 
 
 def _leave(made: list[Measurement]) -> None:

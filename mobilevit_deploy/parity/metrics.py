@@ -30,7 +30,7 @@ def mean_abs_error(reference: Array, output: Array) -> float:
 
 
 def cosine(reference: Array, output: Array) -> float:
-    """Cosine of the angle between the flattened arrays; 0 if either is all zero, NaN if either is not finite."""
+    """Cosine of the angle between the flattened arrays; 0 if either is all zero, NaN if one is not finite."""
     a, b = reference.astype(np.float64).ravel(), output.astype(np.float64).ravel()
     with np.errstate(invalid="ignore"):
         norms = np.linalg.norm(a) * np.linalg.norm(b)

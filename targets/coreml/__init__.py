@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session
+from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session, installed
 
 if TYPE_CHECKING:
     import torch
@@ -40,14 +39,7 @@ class CoremlTarget:
                 reason="coremltools has no native library for Windows",
                 remedy="Export under WSL, on Linux or on a Mac.",
             )
-        if importlib.util.find_spec("coremltools") is None:
-            return Availability(
-                usable=False,
-                engine=engine,
-                reason="coremltools is not installed",
-                remedy=f"pip install 'mobilevit-deploy[{self.extra}]'",
-            )
-        return Availability(usable=True, engine=engine)
+        return installed(self.libraries, extra=self.extra, engine=engine)
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         """Write ``graph`` as an .mlpackage at ``out``, with float32 NCHW in and float32 logits out.

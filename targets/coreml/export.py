@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mobilevit_deploy.errors import ExportError
+from mobilevit_deploy.conversion import conversion
 from mobilevit_deploy.quantize import Precision
 
 from .package import MODEL_FILE
@@ -42,7 +42,7 @@ def write_package(graph: torch.nn.Module, spec: GraphSpec, precision: Precision,
     ct = load_coremltools()
     with _scratch_beside(out) as scratch:
         package = scratch / out.name
-        with quiet(), _explained():
+        with conversion("coremltools could not convert the graph"), quiet(), _disk_faults():
             model = ct.convert(
                 _exported_program(graph, spec),
                 convert_to="mlprogram",
@@ -104,19 +104,10 @@ def _scratch_beside(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _disk_faults() -> Iterator[None]:
     try:
         yield
-    except OSError:
-        raise
-    except Exception as error:  # converters raise whatever their depths raise
+    except Exception as error:
         if str(error).startswith(_DISK_FAULTS):
             raise OSError(errno.EIO, "the disk is full, or it failed") from error
-        raise ExportError(
-            f"coremltools could not convert the graph: {type(error).__name__}: {_first_line(error)}.",
-            remedy="Try another image size, or report it with what 'mobilevit-deploy doctor' prints.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), "no message")
+        raise

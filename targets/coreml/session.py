@@ -73,18 +73,8 @@ class CoremlSession:
 
 
 def _by_name(artifact: Artifact, inputs: tuple[NDArray[Any], ...]) -> dict[str, NDArray[Any]]:
-    declared = [(spec.dtype, spec.shape) for spec in artifact.inputs]
-    given = [(str(array.dtype), array.shape) for array in inputs]
-    if given != declared:
-        raise SessionError(
-            f"{artifact.path} takes {_listed(declared)}, not {_listed(given)}.",
-            remedy="Prepare the input as the artifact's manifest says.",
-        )
+    artifact.check_inputs(inputs)
     return {spec.name: array for spec, array in zip(artifact.inputs, inputs, strict=True)}
-
-
-def _listed(tensors: list[tuple[str, tuple[int, ...]]]) -> str:
-    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in tensors) or "nothing"
 
 
 def _in_order(artifact: Artifact, results: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:

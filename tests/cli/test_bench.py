@@ -23,7 +23,7 @@ def test_every_sample_is_kept_and_summed_up(
     path = artifact_copy("toy")
     done = cli("bench", path, *QUICK, "--results", "raw.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "toy fp32 96x96" in done.stdout
+    assert "toy fp32" in done.stdout
     measured = read_measurements(tmp_path / "raw.jsonl")
     assert [measurement.round for measurement in measured] == [1, 2]
     assert all(measurement.timing and len(measurement.timing.samples_ms) >= 3 for measurement in measured)
@@ -43,8 +43,8 @@ def test_artifact_that_failed_parity_is_refused(cli: Cli, artifact_copy: Callabl
     manifest_path(path).write_text(json.dumps(manifest))
     done = cli("bench", path, *QUICK)
     assert done.returncode == 1
-    assert "refused" in done.stdout
-    assert "it is wrong" in done.stdout
+    assert "once its parity check has passed" in " ".join(done.stdout.split())
+    assert "it is wrong" in " ".join(done.stdout.split())
 
 
 def test_interpreter_is_not_timed(cli: Cli, artifact_copy: Callable[..., Path]) -> None:
@@ -55,7 +55,7 @@ def test_interpreter_is_not_timed(cli: Cli, artifact_copy: Callable[..., Path]) 
         pytest.skip("on a Mac, Core ML itself runs the package")
     done = cli("bench", artifact_copy("coreml"), *QUICK)
     assert done.returncode == 0, done.stderr
-    assert "not-timed" in done.stdout
+    assert "its speed says nothing about any device" in " ".join(done.stdout.split())
 
 
 def test_changed_artifact_is_an_error(cli: Cli, artifact_copy: Callable[..., Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import time
 
@@ -23,16 +22,6 @@ def test_a_mac_runs_packages_in_core_ml(monkeypatch: pytest.MonkeyPatch) -> None
 def test_linux_runs_packages_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     on(monkeypatch, "Linux")
     assert get_target("coreml").availability().engine == "mil-interpreter"
-
-
-def test_without_coremltools_the_remedy_is_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    here = get_target("coreml").availability()
-    assert not here.usable
-    assert here.reason == "coremltools is not installed"
-    assert here.remedy == "pip install 'mobilevit-deploy[coreml]'"
 
 
 def test_windows_is_told_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
