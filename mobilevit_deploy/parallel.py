@@ -71,7 +71,7 @@ def run(jobs: Sequence[Job], *, on_event: OnEvent, workers: int | None = None) -
         try:
             while queue or running:
                 while queue and len(running) < workers:
-                    worker = _Worker(queue.pop(0), scratch, threads=_threads(workers))
+                    worker = _Worker(queue.pop(0), scratch)
                     running[worker.connection] = worker
                 for connection in wait(list(running)):
                     worker = running[connection]  # type: ignore[index]
@@ -101,7 +101,7 @@ def run_one(job: Job, *, on_event: OnEvent) -> Any:
 class _Worker:
     """One process and the pipe from it."""
 
-    def __init__(self, job: Job, scratch: Path, *, threads: int) -> None:
+    def __init__(self, job: Job, scratch: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self.job = job
         self.connection, child = context.Pipe(duplex=False)
@@ -110,7 +110,7 @@ class _Worker:
         self._stage = "start"
         self._since = time.monotonic()
         self._process: BaseProcess = context.Process(
-            target=_child, args=(child, job, scratch, self._log, threads), daemon=True
+            target=_child, args=(child, job, scratch, self._log), daemon=True
         )
         self._process.start()
         child.close()
@@ -159,15 +159,16 @@ class _Worker:
         )
 
 
-def _child(connection: Connection, job: Job, scratch: Path, log: Path, threads: int) -> None:
+def _child(connection: Connection, job: Job, scratch: Path, log: Path) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what ends, by SIGTERM, which unwinds
     # the stack so that staging folders are removed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ["TMPDIR"] = tempfile.tempdir = str(
-        scratch
-    )  # what a killed converter leaves goes with the scratch
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # What a killed converter leaves in its temporary folder goes with the scratch.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    # Converters use one core, and a small model is no faster on more: threads that wait for each other on a
+    # busy machine cost ten times the work. Read when torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
@@ -187,7 +188,3 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _threads(workers: int) -> int:
-    return max(1, (os.cpu_count() or 1) // workers)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session
+from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session, installed
 
 if TYPE_CHECKING:
     import torch
@@ -31,15 +30,7 @@ class OnnxTarget:
 
     def availability(self) -> Availability:
         """Usable wherever its libraries are installed."""
-        missing = [name for name in self.libraries if not _is_installed(name)]
-        if missing:
-            return Availability(
-                usable=False,
-                engine="onnxruntime",
-                reason=f"not installed: {', '.join(missing)}",
-                remedy=f"pip install 'mobilevit-deploy[{self.extra}]'",
-            )
-        return Availability(usable=True, engine=f"onnxruntime {version('onnxruntime')}")
+        return installed(self.libraries, extra=self.extra, engine="onnxruntime")
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         """Write ``graph`` to ``out``, with the input and the output that it has.
@@ -63,11 +54,3 @@ class OnnxTarget:
         from .session import OnnxSession
 
         return OnnxSession(artifact, threads=threads)
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +9,7 @@ import onnx
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-from mobilevit_deploy.errors import ExportError
+from mobilevit_deploy.conversion import conversion
 
 if TYPE_CHECKING:
     from mobilevit_deploy.target import GraphSpec
@@ -35,7 +31,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
         ExportError: torch.onnx refused the graph, or wrote one that onnx.checker refuses.
         OSError: the disk did.
     """
-    with _quiet(), _explained("torch.onnx could not convert the graph"):
+    with conversion("torch.onnx could not convert the graph"):
         program = torch.onnx.export(
             graph,
             (torch.zeros(spec.input.shape),),
@@ -49,39 +45,5 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
         # Each node carries the source lines that it came from: a quarter of the file, and local paths.
         ClearMetadataAndDocStringPass()(program.model)
     program.save(out, external_data=False)
-    with _explained("onnx.checker refuses the converted graph"):
+    with conversion("onnx.checker refuses the converted graph"):
         onnx.checker.check_model(out, full_check=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep log lines and warnings of the converter off the terminal; errors are raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-@contextmanager
-def _explained(problem: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:  # the exporter raises whatever its depths raise
-        raise ExportError(
-            f"{problem}: {_cause(error)}.",
-            remedy="Try another image size, or report it with what 'mobilevit-deploy doctor' prints.",
-        ) from error
-
-
-def _cause(error: BaseException) -> str:
-    # torch.onnx wraps an error in pages of advice on how to report it; the innermost one says what is wrong.
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = (line.strip().rstrip(".") for line in str(error).splitlines())
-    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
-from mobilevit_deploy.errors import SessionError
+from mobilevit_deploy.errors import SessionError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class OnnxSession:
             )
         except Exception as error:  # its errors share no class but this
             raise SessionError(
-                f"ONNX Runtime cannot load {artifact.path}: {_first_line(error)}.",
+                f"ONNX Runtime cannot load {artifact.path}: {first_line(error)}.",
                 remedy="Export the model again.",
             ) from error
         self._check_declared("inputs", artifact.inputs, self._session.get_inputs())
@@ -47,13 +47,13 @@ class OnnxSession:
 
     def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run once; see ``Session``."""
-        _check_given(self._artifact, inputs)
+        self._artifact.check_inputs(inputs)
         feed = {spec.name: array for spec, array in zip(self._artifact.inputs, inputs, strict=True)}
         try:
             return tuple(self._session.run(self._outputs, feed))
         except Exception as error:
             raise SessionError(
-                f"ONNX Runtime failed on {self._artifact.path}: {_first_line(error)}.",
+                f"ONNX Runtime failed on {self._artifact.path}: {first_line(error)}.",
                 remedy="Export the model again.",
             ) from error
 
@@ -69,18 +69,3 @@ class OnnxSession:
                 f"{self._artifact.path} has the {what} {actual}, and was said to have {expected}.",
                 remedy="Export the model again, and keep the file and its manifest together.",
             )
-
-
-def _check_given(artifact: Artifact, inputs: tuple[NDArray[Any], ...]) -> None:
-    expected = [f"{spec.dtype}{list(spec.shape)}" for spec in artifact.inputs]
-    given = [f"{array.dtype}{list(array.shape)}" for array in inputs]
-    if given != expected:
-        raise SessionError(
-            f"{artifact.path} takes {', '.join(expected)}, not {', '.join(given) or 'nothing'}.",
-            remedy="Prepare the input as the artifact's manifest says.",
-        )
-
-
-def _first_line(error: Exception) -> str:
-    lines = (line.strip().rstrip(".") for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session
+from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session, installed
 
 if TYPE_CHECKING:
     import torch
@@ -31,15 +30,7 @@ class TfliteTarget:
 
     def availability(self) -> Availability:
         """Usable wherever its libraries are installed."""
-        missing = [name for name in self.libraries if not _is_installed(name)]
-        if missing:
-            return Availability(
-                usable=False,
-                engine="litert",
-                reason=f"not installed: {', '.join(missing)}",
-                remedy=f"pip install 'mobilevit-deploy[{self.extra}]'",
-            )
-        return Availability(usable=True, engine=f"litert {version('ai-edge-litert')}")
+        return installed(self.libraries, extra=self.extra, engine="litert")
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         """Write ``graph`` to ``out``, its input turned from NCHW to NHWC.
@@ -63,11 +54,3 @@ class TfliteTarget:
         from .session import TfliteSession
 
         return TfliteSession(artifact, threads=threads)
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True

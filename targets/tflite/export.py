@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from ai_edge_litert.tools import flatbuffer_utils
 from torch import Tensor, nn
 
 from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.errors import ExportError
+from mobilevit_deploy.conversion import conversion
 
 if TYPE_CHECKING:
     from mobilevit_deploy.target import GraphSpec
@@ -38,7 +34,10 @@ def write_tflite(graph: nn.Module, spec: GraphSpec, out: Path) -> None:
         OSError: the disk did.
     """
     example = {spec.input.name: torch.zeros(channels_last(spec.input).shape)}
-    with _explained(), _quiet_litert_torch() as litert_torch:
+    with conversion("litert-torch could not convert the graph"):
+        import litert_torch  # here, since importing it warns
+
+        litert_torch.config.show_progress = False
         model = litert_torch.convert(_ChannelsLast(graph, spec.output.name).eval(), sample_kwargs=example)
         content = _renamed(model.model_content())
     out.write_bytes(content)
@@ -80,37 +79,3 @@ def _renamed(content: bytes) -> bytes:
     for end in (*signature.inputs, *signature.outputs):
         graph.tensors[end.tensorIndex].name = end.name
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-@contextmanager
-def _quiet_litert_torch() -> Iterator[Any]:
-    """The module, its progress, log lines and warnings kept off the terminal; errors are raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import litert_torch  # here, since importing it warns too
-
-            litert_torch.config.show_progress = False
-            yield litert_torch
-    finally:
-        logging.disable(before)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:  # the converter raises whatever its depths raise
-        raise ExportError(
-            f"litert-torch could not convert the graph: {type(error).__name__}: {_first_line(error)}.",
-            remedy="Try another image size, or report it with what 'mobilevit-deploy doctor' prints.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = (line.strip().rstrip(".") for line in str(error).splitlines())
-    return next(filter(None, lines), "no message")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-from mobilevit_deploy.errors import SessionError
+from mobilevit_deploy.errors import SessionError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,14 +28,14 @@ class TfliteSession:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise SessionError(
-                f"LiteRT cannot load {artifact.path}: {_first_line(error)}.", remedy="Export the model again."
+                f"LiteRT cannot load {artifact.path}: {first_line(error)}.", remedy="Export the model again."
             ) from error
         self._inputs = self._indices("inputs", artifact.inputs, self._interpreter.get_input_details())
         self._outputs = self._indices("outputs", artifact.outputs, self._interpreter.get_output_details())
 
     def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run once; see ``Session``."""
-        _check_given(self._artifact, inputs)
+        self._artifact.check_inputs(inputs)
         try:
             for index, array in zip(self._inputs, inputs, strict=True):
                 self._interpreter.set_tensor(index, array)
@@ -43,7 +43,7 @@ class TfliteSession:
             return tuple(self._interpreter.get_tensor(index) for index in self._outputs)
         except (ValueError, RuntimeError) as error:
             raise SessionError(
-                f"LiteRT failed on {self._artifact.path}: {_first_line(error)}.",
+                f"LiteRT failed on {self._artifact.path}: {first_line(error)}.",
                 remedy="Export the model again.",
             ) from error
 
@@ -60,18 +60,3 @@ class TfliteSession:
                 remedy="Export the model again, and keep the file and its manifest together.",
             )
         return [tensor["index"] for tensor in found]
-
-
-def _check_given(artifact: Artifact, inputs: tuple[NDArray[Any], ...]) -> None:
-    expected = [f"{spec.dtype}{list(spec.shape)}" for spec in artifact.inputs]
-    given = [f"{array.dtype}{list(array.shape)}" for array in inputs]
-    if given != expected:
-        raise SessionError(
-            f"{artifact.path} takes {', '.join(expected)}, not {', '.join(given) or 'nothing'}.",
-            remedy="Prepare the input as the artifact's manifest says.",
-        )
-
-
-def _first_line(error: Exception) -> str:
-    lines = (line.strip().rstrip(".") for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)
