@@ -46,7 +46,6 @@ def opened(artifact: Artifact, threads: int = 1) -> Session:
 class TestRun:
     def test_names_runtime_and_version(self, artifact: Artifact) -> None:
         session = opened(artifact)
-        assert session.engine == get_target("tflite").availability().engine
         assert session.engine.startswith("litert 2.")
         assert session.measurable
 
