@@ -37,7 +37,7 @@ def test_wheel_holds_exactly_the_files_of_the_two_trees(wheel: zipfile.ZipFile) 
 
 def test_wheel_carries_the_trained_weights(wheel: zipfile.ZipFile) -> None:
     weights = wheel.getinfo("mobilevit_deploy/demo/mobilevit-xxs-shapes/model.safetensors")
-    assert 2_000_000 < weights.file_size < 3_000_000
+    assert 1_500_000 < weights.file_size < 3_000_000
 
 
 def test_metadata_names_license_and_targets(wheel: zipfile.ZipFile) -> None:
@@ -53,5 +53,6 @@ def _files(folder: str) -> list[Path]:
     return [
         path.relative_to(ROOT)
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file()
+        and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
     ]
