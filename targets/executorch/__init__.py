@@ -1,1 +1,97 @@
+"""ExecuTorch: lowered to XNNPACK as a whole, run by ExecuTorch's runtime."""
 
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from mobilevit_deploy.parity import tolerance
+from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session, installed
+
+if TYPE_CHECKING:
+    import torch
+
+    from mobilevit_deploy.artifact import Artifact
+
+TORCH_OF_EXECUTORCH = {"1.4": "2.13"}
+"""ExecuTorch's Python runtime is built against one torch release, and its metadata do not pin it."""
+
+
+class ExecutorchTarget:
+    """Writes one .pte file that holds its weights."""
+
+    name = "executorch"
+    suffix = ".pte"
+    extra = "executorch"
+    libraries = ("executorch", "torch")
+    # With these, XNNPACK takes the graph as one piece. Without, it takes 40, with portable (slow) operators
+    # and copies between them.
+    rewrites = (
+        "fold_batch_norm",
+        "remove_dropout",
+        "fold_query_scale",
+        "attention_bmm",
+        "fold_layer_norm_affine",
+        "layer_norm_as_linear",
+        "pool_keeping_dims",
+    )
+    precisions = MappingProxyType({Precision.FP32: tolerance.FP32})
+
+    def availability(self) -> Availability:
+        """Usable where ExecuTorch is installed with the torch that it was built against."""
+        here = installed(self.libraries, extra=self.extra, engine="executorch")
+        if not here.usable:
+            return here
+        return _paired(executorch=version("executorch"), torch=version("torch"))
+
+    def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
+        """Write ``graph`` to ``out``, with the input and the output that it has.
+
+        Raises:
+            ExportError: ExecuTorch refused the graph.
+        """
+        from mobilevit_deploy.artifact import Artifact
+
+        from .export import write_pte
+
+        write_pte(graph, spec, out)
+        return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
+
+    def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:
+        """Load the file into ExecuTorch's runtime, which has one thread pool for the whole process.
+
+        Raises:
+            SessionError: the runtime refused the file, it is not what ``artifact`` says, or a session with
+                another number of threads is open.
+        """
+        from .session import ExecutorchSession
+
+        return ExecutorchSession(artifact, threads=threads)
+
+
+def _paired(*, executorch: str, torch: str) -> Availability:
+    engine = f"executorch {executorch} xnnpack"
+    wanted = TORCH_OF_EXECUTORCH.get(_release(executorch))
+    if wanted is None:
+        return Availability(
+            usable=False,
+            engine=engine,
+            reason=f"executorch {executorch} is installed, and {', '.join(TORCH_OF_EXECUTORCH)} is needed",
+            remedy="pip install 'mobilevit-deploy[executorch]'",
+        )
+    if _release(torch) != wanted:
+        return Availability(
+            usable=False,
+            engine=engine,
+            reason=f"executorch {executorch} is built against torch {wanted}, and torch is {torch}",
+            remedy=f"pip install 'torch~={wanted}.0'",
+        )
+    return Availability(usable=True, engine=engine)
+
+
+def _release(full: str) -> str:
+    """``2.13`` of ``2.13.0+cpu``."""
+    return ".".join(full.split(".")[:2])
