@@ -32,7 +32,7 @@ OVERSAMPLING = 2
 LARGEST = 0.8
 """Diameter of a shape as a share of the side, at most."""
 
-VISIBLE = 0.8
+VISIBLE = 0.93
 """Share of a shape that occluders leave, at least."""
 
 
@@ -56,7 +56,7 @@ class Hardness:
 
 
 _BOLD = (0.5, 1.0, 150.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-_FULL = (0.28, 0.65, 100.0, 20.0, 3.0, 1.0, 0.003, 7.0)
+_FULL = (0.28, 0.75, 130.0, 20.0, 2.0, 1.0, 0.003, 7.0)
 
 MARGIN = 1 / 18
 """Preprocessing (resize to 288, centre crop 256) cuts this share of the side off every edge."""
