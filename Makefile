@@ -9,12 +9,12 @@ JOBS ?= 2
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	@# First and by itself: every other package accepts the torch that is there, and CPU builds suffice.
-	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[all]' --group dev
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt torch
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable '.[all]' --group dev
 	touch $@
 
 setup: $(VENV)/installed  ## Create .venv with all targets and development tools.
