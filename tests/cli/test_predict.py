@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("toy")
 def triangle(tmp_path: Path) -> Path:
     label = CLASSES.index("triangle")
     path = tmp_path / "a triangle; $(touch executed).png"
-    Image.fromarray(generate(label + 2 * len(CLASSES), split="heldout").image).save(path)
+    Image.fromarray(generate(label + 5 * len(CLASSES), split="heldout").image).save(path)
     return path
 
 
