@@ -197,7 +197,7 @@ def _fill(canvas: Image, coverage: Image, hardness: Hardness, rng: np.random.Gen
 
     opacity = rng.uniform(hardness.opacity, 1.0)
     box = coverage.getbbox()
-    assert box is not None, "a shape of at least 15 % of 32 pixels covers some"
+    assert box is not None, "the smallest shape covers several pixels"
     under = np.asarray(canvas.resize((8, 8), Resampling.BOX, box=box), np.float64).reshape(-1, 3)
     colour = _distinct_colour(rng, under.mean(axis=0), hardness.contrast / opacity)
     tile = _texture(rng, colour, hardness.relief, split).resize(
