@@ -123,11 +123,10 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
     table.add_column("parity")
     for heading in ("max error", "SQNR", "top-1", "size", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("run by")
     for key, outcome in outcomes.items():
         seconds = f"{sum(outcome.stages.values()):.1f}"
         if outcome.error:
-            table.add_row(key, "[bold red]error[/bold red]", "", "", "", "", seconds, "")
+            table.add_row(key, "[bold red]error[/bold red]", "", "", "", "", seconds)
             continue
         manifest, parity = outcome.result.manifest, outcome.result.manifest.parity
         worst = parity.outputs[0] if parity.outputs else None
@@ -139,7 +138,6 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
             f"{worst.top1_agreement:.0%}" if worst else "",
             console.megabytes(manifest.bytes),
             seconds,
-            parity.engine,
         )
     console.stdout().print(table)
     for key, outcome in outcomes.items():
@@ -153,8 +151,9 @@ def _print_file(key: str, outcome: Outcome) -> None:
     if outcome.error:
         console.show_error(outcome.error, about=key)
         return
-    console.stdout().print(escape(str(outcome.result.path)))
-    for reason in outcome.result.manifest.parity.reasons:
+    parity = outcome.result.manifest.parity
+    console.stdout().print(f"{escape(str(outcome.result.path))}  [dim]run by {escape(parity.engine)}[/dim]")
+    for reason in parity.reasons:
         console.stdout().print(f"  [red]{escape(reason)}[/red]")
 
 

@@ -30,9 +30,10 @@ no use on other pictures**: for those, take `apple/mobilevit-xx-small`.
 |---|---|
 {rows}
 
-The pictures are hard on purpose (small or faint shapes, clutter, occlusion, look-alike classes), so that a
-mistake in an export shows in the accuracy. Training again from the same seed gives other last digits on
-another machine, and so an accuracy that differs a little.
+A person would be right on nearly every picture. The model, small and briefly trained, is not:
+translucent, textured or partly hidden shapes, clutter and look-alikes keep many of its decisions close,
+so that a mistake in an export shows in the accuracy. Training again from the same seed gives other last
+digits on another machine, and so an accuracy that differs a little.
 
 Measure it again with `python -m mobilevit_deploy.demo.evaluate`.
 """

@@ -1,9 +1,9 @@
 """Labelled pictures of shapes over real photographs: the data set of the bundled demo model.
 
-A picture is a function of (split, index, image_size) alone. Positions and lengths are fractions of the side,
-so the same index shows the same scene at every size. The pictures are hard on purpose (small or faint shapes,
-clutter, occlusion, look-alike classes): a set on which the model is always right hides what a bad export
-breaks.
+A picture is a function of (split, index, image_size) alone. Positions and lengths are fractions of the
+side, so the same index shows the same scene at every size. Translucent, textured and partly hidden
+shapes, clutter and look-alike classes are there on purpose: a set on which the model is always right
+hides what a bad export breaks.
 """
 
 from __future__ import annotations

