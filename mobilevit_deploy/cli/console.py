@@ -51,13 +51,23 @@ def show_error(error: DeployError, *, about: str = "") -> None:
     console.print(f"  [bold]Next:[/bold] {escape(error.remedy)}")
 
 
-def announce_model(model: str | None) -> None:
-    """Say so when the bundled demo model stands in for the user's own."""
+def prepare_model(model: str | None) -> None:
+    """Say so when the bundled model stands in; fetch one from the hub here, where its progress can be seen.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+        HubError: the hub cannot be reached or has no such model.
+    """
+    from mobilevit_deploy.model.hub import resolve_checkpoint
+    from mobilevit_deploy.reference import DEMO
+
     if model is None:
         stderr().print(
             "[dim]Using the bundled demo model (12 drawn shapes). For ImageNet:[/dim] "
             "--model apple/mobilevit-xx-small"
         )
+    elif model != DEMO:
+        resolve_checkpoint(model)
 
 
 @contextmanager

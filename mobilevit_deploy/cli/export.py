@@ -61,7 +61,7 @@ def export(
         "output": output_folder(output),
     }
     jobs = _jobs(target or [ALL], precision or ["fp32"], arguments)
-    console.announce_model(model)
+    console.prepare_model(model)
     with console.job_progress([job.key for job in jobs]) as on_event:
         outcomes = run(jobs, on_event=on_event)
     if json:

@@ -46,8 +46,8 @@ def predict(
     from mobilevit_deploy import pipeline
     from mobilevit_deploy.parallel import Job, run_one
 
-    if artifact is None:
-        console.announce_model(model)
+    if artifact is None or model is not None:
+        console.prepare_model(model)
     job = Job(
         "predict",
         pipeline.predict,

@@ -38,6 +38,8 @@ def verify(
     from mobilevit_deploy.parallel import Job, run
 
     paths = options.artifacts(files, output)
+    if model is not None:
+        console.prepare_model(model)
     jobs = [Job(str(path), pipeline.verify, {"path": path, "model": model}) for path in paths]
     with console.job_progress([job.key for job in jobs]) as on_event:
         outcomes = run(jobs, on_event=on_event)
