@@ -52,7 +52,7 @@ def export(
 
         mobilevit-deploy export --target all --precision all --model apple/mobilevit-xx-small
     """
-    from mobilevit_deploy.output import output_folder
+    from mobilevit_deploy.output import output_folder, remove_abandoned
     from mobilevit_deploy.parallel import run
 
     arguments = {
@@ -62,8 +62,11 @@ def export(
     }
     jobs = _jobs(target or [ALL], precision or ["fp32"], arguments)
     console.prepare_model(model)
-    with console.job_progress([job.key for job in jobs]) as on_event:
-        outcomes = run(jobs, on_event=on_event)
+    try:
+        with console.job_progress([job.key for job in jobs]) as on_event:
+            outcomes = run(jobs, on_event=on_event)
+    finally:
+        remove_abandoned(output)  # a process that crashed or had to be killed could not do it itself
     if json:
         console.print_json({"exports": [_record(job, outcomes[job.key]) for job in jobs]})
     else:

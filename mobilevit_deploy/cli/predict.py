@@ -44,6 +44,7 @@ def predict(
         mobilevit-deploy predict photo.jpg --target tflite
     """
     from mobilevit_deploy import pipeline
+    from mobilevit_deploy.output import remove_abandoned
     from mobilevit_deploy.parallel import Job, run_one
 
     if artifact is None or model is not None:
@@ -60,8 +61,11 @@ def predict(
             "output": output,
         },
     )
-    with console.job_progress([job.key]) as on_event:
-        prediction: Prediction = run_one(job, on_event=on_event)
+    try:
+        with console.job_progress([job.key]) as on_event:
+            prediction: Prediction = run_one(job, on_event=on_event)
+    finally:
+        remove_abandoned(output)  # it may have been exporting
     if json:
         console.print_json({name: _ranked(prediction, top, name) for name in prediction.columns})
     else:

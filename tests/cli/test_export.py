@@ -193,3 +193,21 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(tmp_path: Path, moment: str) 
     assert psutil.wait_procs(children, timeout=10)[1] == []
     assert left_in(tmp_path / "out") == []
     assert left_in(scratch) == []
+
+
+def test_process_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    """As when memory runs out, or a converter deep in native code does not hear SIGTERM."""
+    process = subprocess.Popen(
+        [executable(), "export", *QUICK, "--output", str(tmp_path / "out")], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "convert" in line:
+            break
+    assert left_in(tmp_path / "out") != []
+    for child in psutil.Process(process.pid).children():
+        child.kill()
+    said = process.stderr.read()
+    assert process.wait(timeout=30) == 3
+    assert "died of SIGKILL" in said
+    assert left_in(tmp_path / "out") == []
