@@ -106,6 +106,13 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let this process and its children import what lies in ``folder``, for one test."""
+    monkeypatch.syspath_prepend(folder)
+    # The toy distribution is there already, so that this never leaves an empty entry: the working folder.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ["PYTHONPATH"]]))
+
+
 def executable() -> str:
     """The console script that belongs to this interpreter."""
     return str(Path(sys.executable).with_name("mobilevit-deploy"))

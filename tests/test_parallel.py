@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from conftest import on_path
 from mobilevit_deploy.errors import CheckpointError, ExportError
 from mobilevit_deploy.parallel import Job, run, run_one
 
@@ -21,9 +22,7 @@ from mobilevit_deploy.parallel import Job, run, run_one
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[..., object]]:
     """Functions that child processes can import by name."""
-    fakes = str(Path(__file__).parent / "fakes")
-    monkeypatch.syspath_prepend(fakes)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([fakes, os.environ["PYTHONPATH"]]))
+    on_path(monkeypatch, Path(__file__).parent / "fakes")
     import parallel_jobs
 
     return vars(parallel_jobs)

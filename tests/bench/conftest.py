@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-TIMED_DISTRIBUTION = Path(__file__).parents[1] / "fakes" / "timed_target"
+from conftest import on_path
 
 
 @pytest.fixture(autouse=True)
 def _timed_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(TIMED_DISTRIBUTION)
-    # An empty entry would stand for the working folder.
-    inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TIMED_DISTRIBUTION), *inherited]))
+    on_path(monkeypatch, Path(__file__).parents[1] / "fakes" / "timed_target")
