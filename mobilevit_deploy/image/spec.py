@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from mobilevit_deploy.errors import ArtifactError
 
 if TYPE_CHECKING:
     import os
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from mobilevit_deploy.artifact import TensorSpec  # imports this module
     from mobilevit_deploy.image.processor import MobileViTImageProcessor
 
 Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]  # by Pillow's number
@@ -109,6 +112,13 @@ class PreprocessSpec(BaseModel):
             }
         )
 
+    def for_picture_input(self) -> PreprocessSpec:
+        """What is left for an app to do when the graph takes the 8-bit RGB picture: resize and crop.
+
+        Scaling and channel order then happen inside the graph.
+        """
+        return self.model_copy(update={"rescale_factor": 1.0, "channel_order": "RGB"})
+
     def apply(
         self, image: str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
     ) -> NDArray[np.float32]:
@@ -122,3 +132,32 @@ class PreprocessSpec(BaseModel):
         """
         pixel_values: NDArray[np.float32] = self.to_processor()(image, return_tensors="np").pixel_values
         return pixel_values
+
+    def feed(
+        self, image: str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8], tensor: TensorSpec
+    ) -> NDArray[Any]:
+        """Preprocess one picture to what an input declares: ``uint8`` grey levels or ``float32`` values.
+
+        Returns:
+            (1, 3, H, W) in the order of axes that ``tensor.layout`` names, contiguous, of ``tensor.dtype``.
+
+        Raises:
+            ImageError: for what is no usable picture.
+            ArtifactError: for an input that no picture can be fed to, and one of ``uint8`` where this
+                preprocessing scales the grey levels.
+        """
+        import numpy as np
+
+        if tensor.dtype not in ("uint8", "float32") or sorted(tensor.layout) != sorted("NCHW"):
+            raise ArtifactError(
+                f"The input '{tensor.name}' is {tensor.dtype} {tensor.layout}, and takes no picture.",
+                remedy="Pictures go into uint8 or float32 inputs, NHWC or NCHW. Export the model again.",
+            )
+        if tensor.dtype == "uint8" and self.rescale_factor != 1:
+            raise ArtifactError(
+                f"The input '{tensor.name}' takes grey levels (uint8), but its preprocessing multiplies them "
+                f"by {self.rescale_factor:.4g}.",
+                remedy="Export the model again: input and preprocessing contradict each other.",
+            )
+        axes = ["NCHW".index(axis) for axis in tensor.layout]
+        return np.ascontiguousarray(self.apply(image).transpose(axes), dtype=tensor.dtype)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from mobilevit_deploy.errors import ImageError
+from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.errors import ArtifactError, ImageError
 from mobilevit_deploy.image import MobileViTImageProcessor, PreprocessSpec
 
 APPLE = {
@@ -110,6 +111,50 @@ class TestForImageSize:
         assert original == spec()
         with pytest.raises(ValidationError):
             original.crop = (1, 1)  # type: ignore[misc]
+
+
+def tensor(dtype: str, layout: str) -> TensorSpec:
+    return TensorSpec(name="image", shape=(1, 256, 256, 3), dtype=dtype, layout=layout)
+
+
+class TestForPictureInput:
+    def test_only_resize_and_crop_are_left(self) -> None:
+        assert spec().for_picture_input() == spec(rescale_factor=1, channel_order="RGB")
+
+    def test_the_graph_finds_the_published_values_in_the_picture(self, photograph: Image.Image) -> None:
+        levels = spec().for_picture_input().feed(photograph, tensor("uint8", "NHWC"))
+        inside = levels[..., ::-1].transpose(0, 3, 1, 2).astype(np.float64) * spec().rescale_factor
+        assert np.array_equal(inside.astype(np.float32), spec().apply(photograph))
+
+
+class TestFeed:
+    @pytest.mark.parametrize("dtype", ["uint8", "float32"])
+    def test_gives_the_dtype_and_layout_that_the_input_declares(
+        self, photograph: Image.Image, dtype: str
+    ) -> None:
+        raw = spec().for_picture_input()
+        expected = raw.apply(photograph)
+        channels_first = raw.feed(photograph, tensor(dtype, "NCHW"))
+        channels_last = raw.feed(photograph, tensor(dtype, "NHWC"))
+        assert channels_first.dtype == channels_last.dtype == dtype
+        assert channels_last.flags.c_contiguous
+        assert channels_last.shape == (1, 256, 256, 3)
+        assert np.array_equal(channels_first, expected)
+        assert np.array_equal(channels_last, expected.transpose(0, 2, 3, 1))
+
+    def test_scales_for_a_float_input(self, photograph: Image.Image) -> None:
+        assert np.array_equal(spec().feed(photograph, tensor("float32", "NCHW")), spec().apply(photograph))
+
+    def test_refuses_scaled_values_for_a_uint8_input(self, photograph: Image.Image) -> None:
+        with pytest.raises(ArtifactError, match=r"'image' takes grey levels .* multiplies them by 0\.0039"):
+            spec().feed(photograph, tensor("uint8", "NHWC"))
+
+    @pytest.mark.parametrize(("dtype", "layout"), [("int64", "NHWC"), ("float32", "NC"), ("uint8", "NHW")])
+    def test_refuses_inputs_that_are_no_pictures(
+        self, photograph: Image.Image, dtype: str, layout: str
+    ) -> None:
+        with pytest.raises(ArtifactError, match=rf"{dtype} {layout}, and takes no picture"):
+            spec(rescale_factor=1).feed(photograph, tensor(dtype, layout))
 
 
 @pytest.mark.parametrize(
