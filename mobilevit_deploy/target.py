@@ -9,21 +9,26 @@ party's does. A complete target:
         suffix = ".pt2"
         extra = ""
         libraries = ("torch",)
-        rewrites = ("fold_batch_norm",)
+        converters = ("torch.export",)
         precisions = {Precision.FP32: tolerance.FP32}
 
         def availability(self) -> Availability:
             return Availability(usable=True, engine="torch")
 
+        def rewrites(self, options) -> tuple[str, ...]:
+            return ("fold_batch_norm",)
+
         def export(self, graph, spec, options, out) -> Artifact:
             import torch
 
-            example = torch.zeros(spec.input.shape)
-            torch.export.save(torch.export.export(graph, (example,)), out)
+            torch.export.save(torch.export.export(graph, (spec.example(),)), out)
             return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
 
         def open_session(self, artifact, *, threads=1) -> Session:
             return RawSession(artifact)
+
+        def describe(self, path) -> Description:
+            ...  # inputs and outputs of the file, and the card that ``export`` put into it
 
 with, in its distribution's pyproject.toml:
 
@@ -36,6 +41,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,7 +53,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mobilevit_deploy.artifact import Artifact, TensorSpec
-    from mobilevit_deploy.image.spec import PreprocessSpec
+    from mobilevit_deploy.description import Card, Description
     from mobilevit_deploy.parity.tolerance import Tolerance
     from mobilevit_deploy.quantize import Precision
 
@@ -84,25 +90,55 @@ def installed(libraries: Sequence[str], *, extra: str, engine: str) -> Availabil
     )
 
 
+class Input(StrEnum):
+    """What a file takes: the picture itself, or a tensor that the app has to prepare."""
+
+    IMAGE = "image"
+    TENSOR = "tensor"
+
+
 @dataclass(frozen=True)
 class GraphSpec:
     """What a deploy graph takes and gives, before a target changes its layout.
 
-    ``input`` is ``pixel_values``, float32, (1, 3, height, width); ``output`` is ``logits``, float32,
-    (1, classes).
+    Attributes:
+        input: ``image``, uint8 RGB (1, height, width, 3), or ``pixel_values``, float32 (1, 3, height, width).
+        output: ``logits``, float32, (1, classes) or (1, classes, height / stride, width / stride); or
+            ``mask``, int32 class numbers (1, height, width).
+        card: what goes into the file about itself; a target adds its format's own conventions.
     """
 
     input: TensorSpec
     output: TensorSpec
-    preprocess: PreprocessSpec
-    labels: tuple[str, ...]
+    card: Card
+
+    @property
+    def takes_image(self) -> bool:
+        """Whether the graph is a ``PictureGraph``."""
+        return self.input.dtype == "uint8"
+
+    def example(self) -> torch.Tensor:
+        """Zeros of the input's shape and type, for tracing."""
+        import torch
+
+        return torch.zeros(self.input.shape, dtype=getattr(torch, self.input.dtype))
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the user may choose about an export."""
+    """What the user may choose about an export.
+
+    Attributes:
+        precision: number format of weights and activations.
+        converter: one of the target's ``converters``.
+        input: the picture itself, or the tensor that the checkpoint takes.
+        argmax: segmentation gives class numbers at the input's size instead of logits.
+    """
 
     precision: Precision
+    converter: str = ""
+    input: Input = Input.IMAGE
+    argmax: bool = False
 
 
 class Session(Protocol):
@@ -135,7 +171,7 @@ class Target(Protocol):
         suffix: of the file or folder that ``export`` writes.
         extra: the pip extra of this project that brings its libraries.
         libraries: distributions whose versions the manifest records.
-        rewrites: names from ``mobilevit_deploy.model.rewrite`` that its graph goes through, in order.
+        converters: the programs that can write its file, the preferred one first.
         precisions: what it can export, each with what parity allows it.
     """
 
@@ -143,11 +179,14 @@ class Target(Protocol):
     suffix: str
     extra: str
     libraries: tuple[str, ...]
-    rewrites: tuple[str, ...]
+    converters: tuple[str, ...]
     precisions: Mapping[Precision, Tolerance]
 
     def availability(self) -> Availability:
         """Say whether it can run here, without importing its libraries (well under 0.1 s)."""
+
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
+        """Names from ``mobilevit_deploy.model.rewrite`` that the graph goes through, in order."""
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         """Write ``graph`` to ``out``, a path that does not exist yet in a folder that does.
@@ -164,6 +203,13 @@ class Target(Protocol):
 
         Raises:
             SessionError: the runtime refused the file.
+        """
+
+    def describe(self, path: Path) -> Description:
+        """Read what a file says about itself; no manifest is needed.
+
+        Raises:
+            ArtifactError: it cannot be read.
         """
 
 

@@ -6,14 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from mobilevit_deploy.description import Card
+from mobilevit_deploy.image import PreprocessSpec
 from mobilevit_deploy.pipeline import Exported, export
+from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference, load_model
 from mobilevit_deploy.target import get_target
+from mobilevit_deploy.task import Task
 
 TOY_DISTRIBUTION = Path(__file__).parent / "fakes" / "toy_target"
 """A third party's target: a distribution of its own that registers by entry point."""
@@ -104,6 +108,24 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def card(
+    preprocessing: PreprocessSpec,
+    labels: Sequence[str],
+    precision: Precision = Precision.FP32,
+    task: Task = Task.CLASSIFICATION,
+) -> Card:
+    """What an export would put into a file."""
+    return Card(
+        producer="mobilevit-deploy tests",
+        task=task,
+        precision=precision,
+        model="small",
+        weights_sha256="0" * 64,
+        preprocessing=preprocessing,
+        labels=tuple(labels),
+    )
 
 
 def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -62,7 +62,7 @@ def _exported_program(graph: torch.nn.Module, spec: GraphSpec) -> torch.export.E
     # torch.jit.trace, coremltools' other way in, fails on MobileViT with this torch: a shape reaches an op
     # that wants a number. Without decompositions coremltools refuses the program's dialect.
     with torch.no_grad():
-        program = torch.export.export(graph, (torch.zeros(spec.input.shape),))
+        program = torch.export.export(graph, (spec.example(),))
         converted: torch.export.ExportedProgram = program.run_decompositions({})
     return converted
 
@@ -73,9 +73,9 @@ def _compute_precision(ct: Any, precision: Precision) -> Any:
 
 def _describe(model: Any, spec: GraphSpec) -> None:
     """What Xcode shows; the licence of the weights is not ours to state."""
-    steps = spec.preprocess
+    steps = spec.card.preprocessing
     height, width = spec.input.shape[-2:]
-    model.short_description = f"MobileViT, {len(spec.labels)} classes, input {width}x{height} pixels"
+    model.short_description = f"MobileViT, {len(spec.card.labels)} classes, input {width}x{height} pixels"
     model.author = "Exported by mobilevit-deploy"
     model.version = version("mobilevit-deploy")
     model.input_description[spec.input.name] = (

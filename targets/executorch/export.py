@@ -31,7 +31,7 @@ def write_pte(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
         from executorch.exir import to_edge_transform_and_lower
 
         with torch.no_grad():
-            exported = torch.export.export(graph, (torch.zeros(spec.input.shape),))
+            exported = torch.export.export(graph, (spec.example(),))
         # What XNNPACK does not take stays in the graph, for ExecuTorch's portable (slow) operators.
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         program = lowered.to_executorch()

@@ -34,7 +34,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
     with conversion("torch.onnx could not convert the graph"):
         program = torch.onnx.export(
             graph,
-            (torch.zeros(spec.input.shape),),
+            (spec.example(),),
             input_names=[spec.input.name],
             output_names=[spec.output.name],
             opset_version=OPSET,

@@ -30,7 +30,7 @@ def test_target_that_lacks_its_library_is_reported_with_the_command_that_mends_i
     (tmp_path / "site" / "lame.py").write_text(
         "from mobilevit_deploy.target import Availability\n"
         "class Lame:\n"
-        "    name, suffix, extra, rewrites = 'lame', '.l', '', ()\n"
+        "    name, suffix, extra, converters = 'lame', '.l', '', ('crutch',)\n"
         "    libraries, precisions = ('crutch',), {'fp32': None}\n"
         "    def availability(self):\n"
         "        return Availability(False, '', 'crutch is not installed', 'pip install crutch')\n"

@@ -9,9 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification, MobileViTModel
+from mobilevit_deploy.model import (
+    MobileViTConfig,
+    MobileViTForImageClassification,
+    MobileViTForSemanticSegmentation,
+    MobileViTModel,
+)
 
-Model = MobileViTForImageClassification | MobileViTModel
+Model = MobileViTForImageClassification | MobileViTForSemanticSegmentation | MobileViTModel
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,16 @@ class TimedTarget:
     suffix = ".timed"
     extra = ""
     libraries = ("numpy",)
-    rewrites: tuple[str, ...] = ()
+    converters = ("none",)
     precisions = {Precision.FP32: tolerance.FP32}  # noqa: RUF012
 
     def availability(self) -> Availability:
         if os.environ.get("TIMED_TARGET") == "unusable":
             return Availability(False, "clock", reason="there is no clock", remedy="Buy a clock.")
         return Availability(usable=True, engine="clock")
+
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
+        return ()
 
     def export(self, _graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         out.write_text("{}", encoding="utf-8")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.artifact import Artifact
-from mobilevit_deploy.errors import SessionError
+from mobilevit_deploy.artifact import Artifact, TensorSpec
+from mobilevit_deploy.description import CARD_KEY, Card, Description
+from mobilevit_deploy.errors import ArtifactError, SessionError
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec
@@ -23,21 +25,39 @@ class ToyTarget:
     suffix = ".pt2"
     extra = ""
     libraries = ("torch",)
-    rewrites: tuple[str, ...] = ()
+    converters = ("torch.export",)
     precisions = {Precision.FP32: tolerance.FP32}  # noqa: RUF012 - as third parties will write it
 
     def availability(self) -> Availability:
         return Availability(usable=True, engine="torch")
 
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
+        return ()
+
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         import torch
 
-        example = torch.zeros(spec.input.shape)
-        torch.export.save(torch.export.export(graph, (example,)), out)
+        notes = {CARD_KEY: spec.card.model_dump_json(), "tensors": _dumped(spec)}
+        torch.export.save(torch.export.export(graph, (spec.example(),)), out, extra_files=notes)
         return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
 
     def open_session(self, artifact: Artifact, *, threads: int = 1) -> ToySession:
         return ToySession(artifact, threads)
+
+    def describe(self, path: Path) -> Description:
+        import torch
+
+        notes = {CARD_KEY: "", "tensors": ""}
+        try:
+            torch.export.load(path, extra_files=notes)
+        except Exception as error:
+            raise ArtifactError(f"torch cannot load {path}: {error}.", remedy="Export it again.") from error
+        tensors = [TensorSpec.model_validate(tensor) for tensor in json.loads(notes["tensors"])]
+        return Description((tensors[0],), (tensors[1],), Card.model_validate_json(notes[CARD_KEY]))
+
+
+def _dumped(spec: GraphSpec) -> str:
+    return json.dumps([tensor.model_dump() for tensor in (spec.input, spec.output)])
 
 
 class ToySession:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import card
 from mobilevit_deploy.artifact import Artifact, TensorSpec
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.pipeline import Exported, export
@@ -82,10 +83,16 @@ def small_spec() -> GraphSpec:
     return GraphSpec(
         input=TensorSpec(name="pixel_values", shape=(1, 3, 10, 14), dtype="float32", layout="NCHW"),
         output=TensorSpec(name="logits", shape=(1, 5), dtype="float32", layout="NC"),
-        preprocess=PreprocessSpec(
-            resize_to=(10, 14), resample="bilinear", crop=None, rescale_factor=1 / 255, channel_order="BGR"
+        card=card(
+            PreprocessSpec(
+                resize_to=(10, 14),
+                resample="bilinear",
+                crop=None,
+                rescale_factor=1 / 255,
+                channel_order="BGR",
+            ),
+            ("a", "b", "c", "d", "e"),
         ),
-        labels=("a", "b", "c", "d", "e"),
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import card
 from mobilevit_deploy.artifact import Artifact, read_manifest
 from mobilevit_deploy.errors import SessionError
 from mobilevit_deploy.model import MobileViTForImageClassification
@@ -58,8 +59,8 @@ class TestParity:
         pixels = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
         resized = reference.resized((64, 64))
         target = get_target("coreml")
-        spec = GraphSpec(resized.input, resized.output, resized.preprocess, resized.labels)
-        graph = deploy_graph(model, target.rewrites)
+        spec = GraphSpec(resized.input, resized.output, card(resized.preprocess, resized.labels))
+        graph = deploy_graph(model, target.rewrites(ExportOptions(Precision.FP32)))
         artifact = target.export(graph, spec, ExportOptions(Precision.FP32), tmp_path / "dilated.mlpackage")
         (logits,) = target.open_session(artifact).run(pixels)
         with torch.no_grad():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import card
 from mobilevit_deploy.artifact import Artifact, TensorSpec
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference
@@ -20,8 +21,7 @@ def small_spec(reference: Reference) -> GraphSpec:
     return GraphSpec(
         input=TensorSpec(name="pixel_values", shape=(1, 3, 4, 4), dtype="float32", layout="NCHW"),
         output=TensorSpec(name="logits", shape=(1, 2), dtype="float32", layout="NC"),
-        preprocess=reference.preprocess,
-        labels=("a", "b"),
+        card=card(reference.preprocess, ("a", "b")),
     )
 
 

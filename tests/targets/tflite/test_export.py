@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import card
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.errors import ExportError
 from mobilevit_deploy.image import PreprocessSpec
@@ -43,10 +44,10 @@ def spec() -> GraphSpec:
     return GraphSpec(
         input=TensorSpec(name="pixel_values", shape=(1, 3, 8, 8), dtype="float32", layout="NCHW"),
         output=TensorSpec(name="logits", shape=(1, 2), dtype="float32", layout="NC"),
-        preprocess=PreprocessSpec(
-            resample="bilinear", crop=(8, 8), rescale_factor=1 / 255, channel_order="RGB"
+        card=card(
+            PreprocessSpec(resample="bilinear", crop=(8, 8), rescale_factor=1 / 255, channel_order="RGB"),
+            ("a", "b"),
         ),
-        labels=("a", "b"),
     )
 
 
