@@ -6,19 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.model.config import MobileViTConfig as MobileViTConfig
-    from mobilevit_deploy.model.mobilevit import (
+    from mobilevit_deploy.model.classification import (
         MobileViTForImageClassification as MobileViTForImageClassification,
+    )
+    from mobilevit_deploy.model.config import MobileViTConfig as MobileViTConfig
+    from mobilevit_deploy.model.deeplabv3 import (
+        MobileViTForSemanticSegmentation as MobileViTForSemanticSegmentation,
     )
     from mobilevit_deploy.model.mobilevit import MobileViTModel as MobileViTModel
 
 _HOMES = {
     "MobileViTConfig": "config",
-    "MobileViTForImageClassification": "mobilevit",
+    "MobileViTForImageClassification": "classification",
+    "MobileViTForSemanticSegmentation": "deeplabv3",
     "MobileViTModel": "mobilevit",
 }
 
-__all__ = ["MobileViTConfig", "MobileViTForImageClassification", "MobileViTModel"]
+__all__ = [
+    "MobileViTConfig",
+    "MobileViTForImageClassification",
+    "MobileViTForSemanticSegmentation",
+    "MobileViTModel",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -64,3 +64,19 @@ class ImageClassifierOutput(ModelOutput):
     loss: Tensor | None = None
     logits: Tensor = None  # type: ignore[assignment]  # always set; the published order puts the loss first
     hidden_states: tuple[Tensor, ...] | None = None
+
+
+@_returned_by_models
+@dataclass(frozen=True)
+class SemanticSegmenterOutput(ModelOutput):
+    """What ``MobileViTForSemanticSegmentation`` returns.
+
+    Args:
+        loss: scalar, if labels were given.
+        logits: [batch, num_labels, height/stride, width/stride], before softmax, rounded up.
+        hidden_states: the output of each of the five stages, if asked for.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor = None  # type: ignore[assignment]  # always set; the published order puts the loss first
+    hidden_states: tuple[Tensor, ...] | None = None

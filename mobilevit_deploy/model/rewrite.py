@@ -21,14 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mobilevit_deploy.model.mobilevit import (
-    ConvLayer,
-    MobileViTBlock,
-    MobileViTForImageClassification,
-    MobileViTModel,
-    SelfAttention,
-    TransformerLayer,
-)
+from mobilevit_deploy.model.classification import MobileViTForImageClassification
+from mobilevit_deploy.model.layers import ConvLayer, SelfAttention, TransformerLayer
+from mobilevit_deploy.model.mobilevit import MobileViTBlock, MobileViTModel
 from mobilevit_deploy.model.outputs import BackboneOutput
 
 Rewrite = Callable[[nn.Module], None]
