@@ -11,16 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.errors import ExportError, TargetError, UsageError
+from mobilevit_deploy.errors import TargetError, UsageError
 from mobilevit_deploy.output import output_folder, publish, staging
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference, load_model
-from mobilevit_deploy.target import ExportOptions, GraphSpec, Target, get_target, suggestion
+from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, Target, get_target, suggestion
+from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
-    from mobilevit_deploy.artifact import Artifact, Manifest
+    from mobilevit_deploy.artifact import Artifact, Manifest, TensorSpec
+    from mobilevit_deploy.image import PreprocessSpec
     from mobilevit_deploy.parity.result import ParityResult
 
 OnStage = Callable[[str], None]
@@ -35,35 +38,15 @@ class Exported:
     manifest: Manifest
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Class probabilities of one picture, by the reference and by an artifact if there is one."""
-
-    labels: tuple[str, ...]
-    reference: NDArray[Any]
-    artifact: NDArray[Any] | None = None
-    engine: str | None = None
-
-    @property
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """Probabilities (classes,) of whatever was asked."""
-        asked = {"reference": self.reference, "artifact": self.artifact}
-        return {name: probabilities for name, probabilities in asked.items() if probabilities is not None}
-
-    def best(self, count: int, *, of: str) -> list[tuple[str, float]]:
-        """The ``count`` most probable classes of one column, best first."""
-        from mobilevit_deploy.parity.metrics import top_k
-
-        probabilities = self.columns[of]
-        return [(self.labels[i], float(probabilities[i])) for i in top_k(probabilities, count)]
-
-
 def export(
     model: Reference | str | Path | None = None,
     *,
     target: str,
     precision: str = Precision.FP32,
     image_size: int | tuple[int, int] | None = None,
+    input: str = Input.IMAGE,  # noqa: A002 - as the command line calls it
+    argmax: bool = False,
+    converter: str | None = None,
     output: str | Path = "exports",
     on_stage: OnStage = lambda _: None,
 ) -> Exported:
@@ -72,8 +55,12 @@ def export(
     Args:
         model: a loaded reference, or what ``load_model`` takes; None is the bundled demo model.
         target: name of a registered target, such as ``tflite``.
-        precision: ``fp32``, or ``fp16`` where the target has it.
+        precision: ``fp32``, or another that the target offers.
         image_size: side, or (height, width), of the input in pixels; None keeps the checkpoint's own.
+        input: ``image``, the graph takes the 8-bit RGB picture, and scale and channel order happen inside; or
+            ``tensor``, it takes what the checkpoint takes.
+        argmax: a segmentation graph gives the class of every pixel instead of logits.
+        converter: one of the target's; None is the one it prefers.
         output: folder for the artifact and its manifest. An artifact that fails parity goes to its
             subfolder ``failed``, so that it is never picked up by mistake.
         on_stage: told each stage as it begins.
@@ -90,7 +77,7 @@ def export(
     reference = _reference(model).resized(_pair(image_size))
     name = artifact_name(reference, chosen, options.precision)
 
-    from mobilevit_deploy.model.rewrite import deploy_graph
+    from mobilevit_deploy.model.graph import deploy_graph
 
     with staging(folder) as stage:
         on_stage("rewrite")
@@ -125,7 +112,7 @@ def verify(
     target = usable_target(manifest.target)
     on_stage("load")
     reference = _reference(model if model is not None else manifest.model.source)
-    reference = replace(reference, preprocess=manifest.preprocessing)
+    reference = replace(reference, preprocess=manifest.model.preprocessing)
     on_stage("parity")
     result = check(artifact, target, reference)
     if reference.weights_sha256() == manifest.model.weights_sha256:
@@ -134,71 +121,21 @@ def verify(
     return result.model_copy(update={"verdict": "fail", "reasons": (reason, *result.reasons)})
 
 
-def predict(
-    image: str | Path,
-    *,
-    target: str | None = None,
-    artifact: str | Path | None = None,
-    model: Reference | str | Path | None = None,
-    precision: str = Precision.FP32,
-    output: str | Path = "exports",
-    on_stage: OnStage = lambda _: None,
-) -> Prediction:
-    """Classify one picture with the reference, and with an artifact beside it.
-
-    Args:
-        image: a picture in any format that Pillow reads.
-        target: compare with this target's artifact in ``output``, exported first if it is not there.
-        artifact: compare with this file; takes the place of ``target``.
-        model: the reference; None takes the artifact's own model, or the demo model.
-        precision: of the target's artifact.
-        output: folder of artifacts.
-        on_stage: told each stage as it begins.
-
-    Raises:
-        ImageError: the file is not a usable picture.
-    """
-    from mobilevit_deploy.image import load_image
-
-    picture = load_image(Path(image))
-    if artifact is None and target is None:
-        on_stage("load")
-        reference = _reference(model)
-        return Prediction(reference.labels, _softmax(reference.run(reference.preprocess.apply(picture))[0]))
-
-    from mobilevit_deploy.artifact import open_artifact, to_layout
-
-    if artifact is None:
-        assert target is not None
-        model = _reference(model)
-        artifact = _find_or_export(model, target, precision, Path(output), on_stage)
-    on_stage("read")
-    opened, manifest = open_artifact(Path(artifact))
-    reference = _reference(model if model is not None else manifest.model.source)
-    pixels = manifest.preprocessing.apply(picture)
-    on_stage("run")
-    session = usable_target(manifest.target).open_session(opened)
-    try:
-        (logits,) = session.run(to_layout(pixels, "NCHW", opened.inputs[0].layout))
-    finally:
-        session.close()
-    return Prediction(
-        manifest.labels, _softmax(reference.run(pixels)[0]), _softmax(logits[0]), session.engine
-    )
-
-
 def check(artifact: Artifact, target: Target, reference: Reference) -> ParityResult:
-    """Run every parity case through the file on disk and through the reference, and compare."""
-    from mobilevit_deploy.artifact import to_layout
+    """Run every parity picture through the file on disk and through the reference, and compare.
+
+    Both start from the picture: scale and channel order are under test, wherever they happen.
+    """
     from mobilevit_deploy.parity.cases import parity_cases
     from mobilevit_deploy.parity.compare import compare
 
     cases = parity_cases(reference.preprocess)
-    expected = [(reference.run(case.pixel_values),) for case in cases]
+    (given,), (wanted,) = artifact.inputs, artifact.outputs
+    expected = [(reference_output(reference, case.picture, wanted),) for case in cases]
+    preprocess = app_preprocessing(reference, given)
     session = target.open_session(artifact)
     try:
-        layout = artifact.inputs[0].layout
-        produced = [session.run(to_layout(case.pixel_values, "NCHW", layout)) for case in cases]
+        produced = [session.run(preprocess.feed(case.picture, given)) for case in cases]
     finally:
         session.close()
     return compare(
@@ -208,7 +145,26 @@ def check(artifact: Artifact, target: Target, reference: Reference) -> ParityRes
         produced,
         tolerance=target.precisions[artifact.precision],
         engine=session.engine,
+        image_size=reference.image_size,
     )
+
+
+def reference_output(reference: Reference, picture: Image, wanted: TensorSpec) -> NDArray[Any]:
+    """What an artifact's output ``wanted`` should hold for a picture, by the reference alone."""
+    from mobilevit_deploy.artifact import to_layout
+    from mobilevit_deploy.parity.metrics import decisions
+
+    logits = reference.run(reference.preprocess.apply(picture))
+    layout = reference.output().layout
+    if "C" in wanted.layout:
+        return to_layout(logits, layout, wanted.layout)
+    return decisions(logits, layout, reference.image_size).astype(wanted.dtype)
+
+
+def app_preprocessing(reference: Reference, tensor: TensorSpec) -> PreprocessSpec:
+    """What is left to do before ``tensor`` is fed: less than for the reference if it takes the picture."""
+    whole = reference.preprocess
+    return whole.for_picture_input() if tensor.dtype == "uint8" else whole
 
 
 def usable_target(name: str) -> Target:
@@ -240,11 +196,42 @@ def check_precision(target: Target, name: str) -> Precision:
     return Precision(name)
 
 
-def artifact_name(reference: Reference, target: Target, precision: Precision) -> str:
-    """File name of an artifact, such as ``mobilevit-xxs-shapes-256-fp32.onnx``."""
+def export_options(
+    target: Target,
+    precision: str,
+    *,
+    input: str = Input.IMAGE,  # noqa: A002
+    argmax: bool = False,
+    converter: str | None = None,
+) -> ExportOptions:
+    """What the user chose, checked against what ``target`` offers.
+
+    Raises:
+        UsageError: it does not offer the precision or the converter; suggests the nearest.
+    """
+    if converter is not None and converter not in target.converters:
+        raise UsageError(
+            f"Target '{target.name}' has no converter '{converter}'.",
+            remedy=f"{suggestion(converter, list(target.converters))}It has: {', '.join(target.converters)}.",
+        )
+    if input not in list(Input):
+        raise UsageError(f"There is no input '{input}'.", remedy=f"There are: {', '.join(Input)}.")
+    return ExportOptions(
+        check_precision(target, precision), converter or target.converters[0], Input(input), argmax
+    )
+
+
+def artifact_name(reference: Reference, target: Target, options: ExportOptions) -> str:
+    """File name of an artifact, such as ``mobilevit-xxs-shapes-256-fp32.onnx``; says what is not the default."""
     height, width = reference.image_size
-    size = f"{height}" if height == width else f"{height}x{width}"
-    return f"{reference.name}-{size}-{precision}{target.suffix}"
+    parts = [reference.name, f"{height}" if height == width else f"{height}x{width}", str(options.precision)]
+    if options.input != Input.IMAGE:
+        parts.append(str(options.input))
+    if options.argmax:
+        parts.append("mask")
+    if options.converter != target.converters[0]:
+        parts.append(options.converter)
+    return "-".join(parts) + target.suffix
 
 
 def _reference(model: Reference | str | Path | None) -> Reference:
@@ -255,11 +242,35 @@ def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (image_size, image_size) if isinstance(image_size, int) else image_size
 
 
-def _graph_spec(reference: Reference) -> GraphSpec:
-    return GraphSpec(reference.input, reference.output, reference.preprocess, reference.labels)
+def _graph_spec(reference: Reference, options: ExportOptions) -> GraphSpec:
+    from mobilevit_deploy.description import Card
+
+    if options.argmax and reference.task != Task.SEGMENTATION:
+        raise UsageError(
+            f"{reference.name} is no segmentation model: its best class is one number, which an app finds.",
+            remedy="Leave out --argmax, or take a segmentation model such as demo-segmentation.",
+        )
+    given = reference.input(options.input)
+    card = Card(
+        producer=f"mobilevit-deploy {version('mobilevit-deploy')}",
+        task=reference.task,
+        precision=options.precision,
+        model=reference.name,
+        weights_sha256=reference.weights_sha256(),
+        preprocessing=app_preprocessing(reference, given),
+        labels=reference.labels,
+    )
+    return GraphSpec(given, reference.output(argmax=options.argmax), card)
 
 
-def _manifest(artifact: Artifact, target: Target, reference: Reference, parity: ParityResult) -> Manifest:
+def _manifest(
+    artifact: Artifact,
+    target: Target,
+    options: ExportOptions,
+    spec: GraphSpec,
+    reference: Reference,
+    parity: ParityResult,
+) -> Manifest:
     from mobilevit_deploy.artifact import Manifest, digest, size
 
     return Manifest(
@@ -267,42 +278,15 @@ def _manifest(artifact: Artifact, target: Target, reference: Reference, parity: 
         sha256=digest(artifact.path),
         bytes=size(artifact.path),
         target=artifact.target,
+        converter=options.converter,
+        task=reference.task,
         precision=artifact.precision,
         inputs=artifact.inputs,
         outputs=artifact.outputs,
-        preprocessing=reference.preprocess,
+        preprocessing=spec.card.preprocessing,
         labels=reference.labels,
         model=reference.card(),
-        rewrites=target.rewrites,
+        rewrites=target.rewrites(options),
         libraries={name: version(name) for name in ("mobilevit-deploy", *target.libraries)},
         parity=parity,
     )
-
-
-def _find_or_export(
-    reference: Reference, target: str, precision: str, output: Path, on_stage: OnStage
-) -> Path:
-    from mobilevit_deploy.artifact import manifest_path, read_manifest
-
-    chosen = get_target(target)
-    path = output / artifact_name(reference, chosen, check_precision(chosen, precision))
-    if (
-        manifest_path(path).exists()
-        and read_manifest(path).model.weights_sha256 == reference.weights_sha256()
-    ):
-        return path
-    exported = export(reference, target=target, precision=precision, output=output, on_stage=on_stage)
-    if not exported.manifest.parity.passed:
-        raise ExportError(
-            f"{exported.path} failed its parity check: {'; '.join(exported.manifest.parity.reasons)}.",
-            remedy=f"See what it does predict with --artifact {exported.path}.",
-        )
-    return exported.path
-
-
-def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
-    exponentials = np.exp(logits.astype(np.float64) - logits.max())
-    probabilities: NDArray[Any] = exponentials / exponentials.sum()
-    return probabilities

@@ -10,7 +10,6 @@ Shape letters: b sequences, n tokens of each, d hidden size, k heads, e = d/k si
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mobilevit_deploy.model.classification import MobileViTForImageClassification
 from mobilevit_deploy.model.layers import ConvLayer, SelfAttention, TransformerLayer
 from mobilevit_deploy.model.mobilevit import MobileViTBlock, MobileViTModel
 from mobilevit_deploy.model.outputs import BackboneOutput
@@ -29,38 +27,20 @@ from mobilevit_deploy.model.outputs import BackboneOutput
 Rewrite = Callable[[nn.Module], None]
 
 
-class ClassifierGraph(nn.Module):
-    """What is exported: tensor in, tensor out."""
-
-    def __init__(self, model: MobileViTForImageClassification) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """[1, channels, height, width] -> logits [1, classes]."""
-        logits: Tensor = self.model(pixel_values, output_hidden_states=False).logits
-        return logits
-
-
-def deploy_graph(model: MobileViTForImageClassification, rewrites: Sequence[str]) -> nn.Module:
-    """A copy of ``model`` in evaluation mode, rewritten; ``model`` stays as it is.
+def rewrite(graph: nn.Module, names: Sequence[str]) -> None:
+    """Change a graph in place.
 
     Args:
-        model: the reference.
-        rewrites: names from ``REWRITES``, applied in this order.
-
-    Returns:
-        A module that maps pixel_values [1, channels, height, width] to logits [1, classes].
+        graph: in evaluation mode.
+        names: from ``REWRITES``, applied in this order.
 
     Raises:
-        ValueError: there is no rewrite of such a name.
+        ValueError: there is no rewrite of such a name; the graph is as it was.
     """
-    steps = [_rewrite(name) for name in rewrites]
-    graph = ClassifierGraph(copy.deepcopy(model)).eval().requires_grad_(False)
+    steps = [_known(name) for name in names]
     with torch.no_grad():
         for step in steps:
             step(graph)
-    return graph
 
 
 def fold_batch_norm(graph: nn.Module) -> None:
@@ -216,7 +196,7 @@ class PoolingBackbone(nn.Module):
         return dataclasses.replace(output, pooler_output=pooled.flatten(1))
 
 
-def _rewrite(name: str) -> Rewrite:
+def _known(name: str) -> Rewrite:
     if name not in REWRITES:
         near = difflib.get_close_matches(name, REWRITES, n=1)
         hint = f"Did you mean {near[0]!r}? " if near else ""

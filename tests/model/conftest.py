@@ -42,6 +42,23 @@ def make_model() -> Callable[..., Model]:
 
 
 @pytest.fixture(scope="session")
+def live(make_model: Callable[..., Model]) -> Callable[..., Model]:
+    """As ``make_model``, with LayerNorm's scale and shift, and every bias, such that they matter as well."""
+
+    def make(config: MobileViTConfig, kind: type[Model] = MobileViTForImageClassification) -> Model:
+        model = make_model(config, kind)
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.3)
+            elif isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+                nn.init.normal_(module.bias, std=0.3)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny() -> MobileViTConfig:
     """The smallest config that still has every part; for tests that are about files, not about figures."""
     return MobileViTConfig(

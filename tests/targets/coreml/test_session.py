@@ -18,7 +18,7 @@ from conftest import card
 from mobilevit_deploy.artifact import Artifact, read_manifest
 from mobilevit_deploy.errors import SessionError
 from mobilevit_deploy.model import MobileViTForImageClassification
-from mobilevit_deploy.model.rewrite import deploy_graph
+from mobilevit_deploy.model.graph import deploy_graph
 from mobilevit_deploy.pipeline import Exported, check
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference
