@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mobilevit_deploy.image.loading import load_image as load_image
+    from mobilevit_deploy.image.processor import MobileViTFeatureExtractor as MobileViTFeatureExtractor
     from mobilevit_deploy.image.processor import MobileViTImageProcessor as MobileViTImageProcessor
     from mobilevit_deploy.image.spec import PreprocessSpec as PreprocessSpec
 
 _HOME = {
+    "MobileViTFeatureExtractor": "mobilevit_deploy.image.processor",
     "MobileViTImageProcessor": "mobilevit_deploy.image.processor",
     "PreprocessSpec": "mobilevit_deploy.image.spec",
     "load_image": "mobilevit_deploy.image.loading",
 }
 
-__all__ = ["MobileViTImageProcessor", "PreprocessSpec", "load_image"]
+__all__ = ["MobileViTFeatureExtractor", "MobileViTImageProcessor", "PreprocessSpec", "load_image"]
 
 
 def __getattr__(name: str) -> Any:

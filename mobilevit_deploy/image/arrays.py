@@ -32,7 +32,7 @@ def channels_last(array: NDArray[Any]) -> NDArray[Any]:
             warnings.warn(
                 f"An array of shape {shape} may have its channels first or last; they are taken to be first. "
                 "Pass a PIL image to leave no doubt.",
-                stacklevel=5,  # the caller of MobileViTImageProcessor.preprocess
+                stacklevel=4,  # the caller of MobileViTImageProcessor.preprocess
             )
         if shape[0] == 3 or (shape[0] in (1, 4) and shape[2] != 3):
             return np.moveaxis(array, 0, -1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +52,34 @@ def load_image(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Im
     """
     if isinstance(source, Image.Image):
         return _viewed(source, getattr(source, "filename", "") or "the image")
-    name = f"the picture of {len(source)} bytes" if isinstance(source, bytes) else f"'{os.fspath(source)}'"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        name = _name(source)
         with _open(source, name) as image:
             return _viewed(image, name)
+
+
+@contextmanager
+def opened(source: str | os.PathLike[str] | bytes) -> Iterator[Image.Image]:
+    """Open a picture file and decode it, in its own mode and orientation.
+
+    Raises:
+        ImageError: as ``load_image``.
+    """
+    name = _name(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = _open(source, name)
+    with image:
+        try:
+            image.load()
+        except Exception as error:
+            raise _unreadable(error, name) from error
+        yield image
+
+
+def _name(source: str | os.PathLike[str] | bytes) -> str:
+    return f"the picture of {len(source)} bytes" if isinstance(source, bytes) else f"'{os.fspath(source)}'"
 
 
 def _open(source: str | os.PathLike[str] | bytes, name: str) -> Image.Image:

@@ -1,29 +1,23 @@
-"""The published image processor: any pictures to the ``pixel_values`` that MobileViT was trained on."""
+"""The published image processor: pictures to the ``pixel_values`` that MobileViT takes, logits to maps."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, Union
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mobilevit_deploy.errors import CheckpointError, ImageError
-from mobilevit_deploy.image.arrays import (
-    channels_last,
-    is_unit_range,
-    levels_from_float,
-    levels_from_integer,
-    rgb_from_float,
-)
-from mobilevit_deploy.image.loading import load_image
-from mobilevit_deploy.image.resize import center_crop, resize
+from mobilevit_deploy.image.arrays import is_unit_range, levels_from_float
+from mobilevit_deploy.image.inputs import ImageInput, each_single, usable_picture
+from mobilevit_deploy.image.resize import SizeInput, center_crop, crop_target, resize, resize_target
+from mobilevit_deploy.image.segmentation import class_scores, label_map, label_maps, reduce_labels
 from mobilevit_deploy.model.hub import resolve_checkpoint
 from mobilevit_deploy.output import write_text
 
@@ -31,11 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG_NAME = "preprocessor_config.json"
-
-ImageInput: TypeAlias = Union[
-    Image.Image, "NDArray[Any]", "torch.Tensor", str, os.PathLike[str], bytes, "Sequence[ImageInput]"
-]
-SizeInput: TypeAlias = int | Sequence[int] | Mapping[str, int]
 
 # In the published order; every other field of a preprocessor_config.json is kept, but means nothing here.
 _FIELDS = (
@@ -79,7 +68,7 @@ class MobileViTImageProcessor:
         do_rescale: multiply by ``rescale_factor``.
         rescale_factor: the published 1/255 leads to 0..1.
         do_flip_channel_order: give BGR, which the published weights expect, instead of RGB.
-        do_reduce_labels: about segmentation maps: their label 0 means "no label". Kept for the checkpoint.
+        do_reduce_labels: label 0 of segmentation maps means "no label" and becomes 255, the others one less.
         **extra_fields: any other field of a preprocessor_config.json; ``save_pretrained`` writes it back.
 
     Raises:
@@ -101,10 +90,10 @@ class MobileViTImageProcessor:
         **extra_fields: Any,
     ) -> None:
         self.do_resize = do_resize
-        self.size = _resize_target({"shortest_edge": 224} if size is None else size)
+        self.size = resize_target({"shortest_edge": 224} if size is None else size)
         self.resample = int(Image.Resampling(resample))
         self.do_center_crop = do_center_crop
-        self.crop_size = _crop_target(256 if crop_size is None else crop_size)
+        self.crop_size = crop_target(256 if crop_size is None else crop_size)
         self.do_rescale = do_rescale
         self.rescale_factor = _factor(rescale_factor)
         self.do_flip_channel_order = do_flip_channel_order
@@ -115,40 +104,58 @@ class MobileViTImageProcessor:
         return f"{type(self).__name__} {json.dumps(self.to_dict(), indent=2)}"
 
     def preprocess(
-        self, images: ImageInput, *, return_tensors: Literal["np", "pt"] | None = None, **overrides: Any
+        self,
+        images: ImageInput,
+        segmentation_maps: ImageInput | None = None,
+        *,
+        return_tensors: Literal["np", "pt"] | None = None,
+        **overrides: Any,
     ) -> BatchFeature:
-        """Prepare one picture or many.
+        """Prepare one picture or many, and their segmentation maps if there are any.
+
+        Maps are resized to the nearest pixel and cropped like the pictures. Crops larger than what was
+        resized are filled up with class 0, as published.
 
         Args:
             images: a Pillow image, a path, the bytes of a file, an array or tensor of (H, W), (H, W, C) or
                 (C, H, W), a batch of the latter two with one more axis in front, or a list of any of these.
+            segmentation_maps: one for each picture, of its size: one-channel pictures in the same forms,
+                (H, W) class numbers, a (B, H, W) batch, or a list of any of these.
             return_tensors: ``"np"`` for an array, ``"pt"`` for a torch tensor, None for a list of (3, H, W)
                 arrays, which unlike the others may differ in size.
             **overrides: fields of the processor that hold for this call only; None leaves a field as it is.
 
         Returns:
-            ``pixel_values``: (B, 3, H, W) float32, BGR if ``do_flip_channel_order``.
+            ``pixel_values``: (B, 3, H, W) float32, BGR if ``do_flip_channel_order``; and with maps
+            ``labels``: (B, H, W) int64.
 
         Raises:
-            ImageError: for pictures that cannot be read or used.
+            ImageError: for pictures and maps that cannot be read or used, or do not fit each other.
             TypeError: for an unknown field, or something that is no picture at all.
         """
         if return_tensors not in (None, "np", "pt"):
             raise ValueError(f'return_tensors is None, "np" or "pt", not {return_tensors!r}')
         settings = self._with(overrides)
-        pixel_values = list(map(settings._pixel_values, _each(images)))
+        sources = list(each_single(images, single_ndim=3))
+        maps = None if segmentation_maps is None else label_maps(segmentation_maps, len(sources))
+        features = BatchFeature(pixel_values=[])
+        for i, source in enumerate(sources):
+            picture = usable_picture(source)
+            if maps is not None:
+                features.setdefault("labels", []).append(settings._labels(label_map(maps[i], picture)))
+            features.pixel_values.append(settings._pixel_values(picture))
         if return_tensors is None:
-            return BatchFeature(pixel_values=pixel_values)
-        batch = _stack(pixel_values)
+            return features
+        batches = {name: _stack(values) for name, values in features.items()}
         if return_tensors == "np":
-            return BatchFeature(pixel_values=batch)
+            return BatchFeature(batches)
         import torch
 
-        return BatchFeature(pixel_values=torch.from_numpy(batch))
+        return BatchFeature({name: torch.from_numpy(batch) for name, batch in batches.items()})
 
     __call__ = preprocess
 
-    def _with(self, overrides: Mapping[str, Any]) -> MobileViTImageProcessor:
+    def _with(self, overrides: Mapping[str, Any]) -> Self:
         unknown = sorted(set(overrides) - set(_FIELDS))
         if unknown:
             raise TypeError(
@@ -157,9 +164,8 @@ class MobileViTImageProcessor:
         given = _without_none(overrides)
         return type(self)(**{**self.to_dict(), **given}) if given else self
 
-    def _pixel_values(self, image: Any) -> NDArray[np.float32]:
+    def _pixel_values(self, picture: Image.Image | NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Process one picture to (3, H, W)."""
-        picture = _picture(image)
         factor = self.rescale_factor if self.do_rescale else 1.0
         if isinstance(picture, np.ndarray):
             if self.do_rescale and is_unit_range(picture):
@@ -171,26 +177,70 @@ class MobileViTImageProcessor:
             if self.do_resize:
                 levels, unit = levels_from_float(picture)
                 picture, factor = Image.fromarray(levels), factor * unit
-        crop = (self.crop_size["height"], self.crop_size["width"]) if self.do_center_crop else None
-        if self.do_resize:
-            assert isinstance(picture, Image.Image)
-            pixels: NDArray[Any] = resize(picture, self.size, self.resample, crop)
-        else:
-            pixels = np.asarray(picture)
-            pixels = pixels if crop is None else center_crop(pixels, crop)
+        pixels = self._resized_and_cropped(picture, self.resample)
         # In float64 and then rounded, as published: float32 alone would be off in the last bit.
         values = (pixels.astype(np.float64) * factor).astype(np.float32)
         if self.do_flip_channel_order:
             values = values[..., ::-1]
         return np.ascontiguousarray(np.moveaxis(values, -1, 0))
 
+    def _labels(self, classes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Process one segmentation map to (H, W)."""
+        if self.do_reduce_labels:
+            classes = reduce_labels(classes)
+        return self._resized_and_cropped(Image.fromarray(classes), Image.Resampling.NEAREST).astype(np.int64)
+
+    def _resized_and_cropped(self, picture: Image.Image | NDArray[Any], resample: int) -> NDArray[Any]:
+        crop = (self.crop_size["height"], self.crop_size["width"]) if self.do_center_crop else None
+        if self.do_resize:
+            assert isinstance(picture, Image.Image)
+            return resize(picture, self.size, resample, crop)
+        pixels = np.asarray(picture)
+        return pixels if crop is None else center_crop(pixels, crop)
+
+    @overload
+    def post_process_semantic_segmentation(
+        self, outputs: Any, target_sizes: Any = None, return_segmentation_scores: Literal[False] = False
+    ) -> list[torch.Tensor]: ...
+
+    @overload
+    def post_process_semantic_segmentation(
+        self, outputs: Any, target_sizes: Any = None, *, return_segmentation_scores: Literal[True]
+    ) -> list[BatchFeature]: ...
+
+    def post_process_semantic_segmentation(
+        self, outputs: Any, target_sizes: Any = None, return_segmentation_scores: bool = False
+    ) -> list[torch.Tensor] | list[BatchFeature]:
+        """Turn the logits of a semantic segmenter into class numbers.
+
+        Args:
+            outputs: what ``MobileViTForSemanticSegmentation`` returned; its ``logits`` are (B, labels, h, w).
+            target_sizes: B pairs (height, width), or a (B, 2) tensor: each picture's logits are interpolated
+                bilinearly to its size first. None keeps (h, w).
+            return_segmentation_scores: give the interpolated logits too.
+
+        Returns:
+            For each picture a map (height, width) int64; or, with scores, ``segmentation``, the map, and
+            ``segmentation_scores``, (labels, height, width).
+
+        Raises:
+            TypeError: for outputs without logits.
+            ValueError: for a classifier's logits, or sizes that do not fit the batch.
+        """
+        every = class_scores(outputs, target_sizes)
+        if not return_segmentation_scores:
+            return [scores.argmax(dim=0) for scores in every]
+        return [
+            BatchFeature(segmentation=scores.argmax(dim=0), segmentation_scores=scores) for scores in every
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, as in preprocessor_config.json."""
         known = {name: getattr(self, name) for name in _FIELDS}
-        return {"image_processor_type": type(self).__name__, **self.extra_fields, **known}
+        return {"image_processor_type": "MobileViTImageProcessor", **self.extra_fields, **known}
 
     @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str], **overrides: Any) -> MobileViTImageProcessor:
+    def from_pretrained(cls, source: str | os.PathLike[str], **overrides: Any) -> Self:
         """Read the preprocessor_config.json of a checkpoint.
 
         Args:
@@ -239,84 +289,32 @@ class MobileViTImageProcessor:
         return file
 
 
+class MobileViTFeatureExtractor(MobileViTImageProcessor):
+    """The former name of :class:`MobileViTImageProcessor`, with a warning, for code that still has it."""
+
+    def __init__(self, **fields: Any) -> None:
+        warnings.warn(
+            "MobileViTFeatureExtractor is deprecated. Use MobileViTImageProcessor, which is the same.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(**fields)
+
+
 def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Drop the fields of ours that say None, which to the published processor means "the default"."""
     return {name: value for name, value in fields.items() if value is not None or name not in _FIELDS}
 
 
-def _each(images: Any) -> Iterator[Any]:
-    """The single pictures of lists and batches, in order."""
-    if isinstance(images, list | tuple):
-        if not images:
-            raise ValueError("there is no picture in the list")
-        for image in images:
-            yield from _each(image)
-    elif (_is_tensor(images) or isinstance(images, np.ndarray)) and images.ndim == 4:
-        yield from images
-    else:
-        yield images
-
-
-def _is_tensor(value: Any) -> TypeGuard[torch.Tensor]:
-    """Whether this is a torch tensor, without importing torch: who has a tensor has imported it."""
-    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
-
-
-def _picture(image: Any) -> Image.Image | NDArray[np.floating[Any]]:
-    """An 8-bit RGB image; or (H, W, 3) floats, whose precision would be lost by making them one."""
-    if isinstance(image, Image.Image | str | os.PathLike | bytes):
-        return load_image(image)
-    if _is_tensor(image):
-        host = image.detach().cpu()
-        image = (host.float() if host.is_floating_point() else host).numpy()
-    if not isinstance(image, np.ndarray):
-        raise TypeError(
-            f"{type(image).__name__} is no picture: pass a PIL image, array, tensor, path or bytes"
-        )
-    pixels = channels_last(image)
-    if pixels.dtype.kind == "f":
-        return rgb_from_float(pixels)
-    if pixels.dtype.kind not in "biu":
-        raise ImageError(
-            f"An array of {pixels.dtype} is no picture.", remedy="Pass integers, floats or booleans."
-        )
-    levels = np.ascontiguousarray(levels_from_integer(pixels))
-    return load_image(Image.fromarray(levels.squeeze(-1) if levels.shape[-1] == 1 else levels))
-
-
-def _stack(pixel_values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    sizes = sorted({values.shape[1:] for values in pixel_values})
+def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    sizes = sorted({array.shape[-2:] for array in arrays})
     if len(sizes) > 1:
         listed = ", ".join(f"{height}x{width}" for height, width in sizes)
         raise ImageError(
             f"The pictures come out in different sizes ({listed}) and make no batch.",
             remedy="Keep do_center_crop on, or pass them one at a time.",
         )
-    return np.stack(pixel_values)
-
-
-def _resize_target(size: SizeInput) -> dict[str, int]:
-    if isinstance(size, int):
-        size = {"shortest_edge": size}
-    return _edges("size", size, ({"shortest_edge"}, {"height", "width"}))
-
-
-def _crop_target(size: SizeInput) -> dict[str, int]:
-    if isinstance(size, int):
-        size = {"height": size, "width": size}
-    return _edges("crop_size", size, ({"height", "width"},))
-
-
-def _edges(field: str, size: Any, allowed: Sequence[set[str]]) -> dict[str, int]:
-    """Check a size, and give a pair its names."""
-    if isinstance(size, list | tuple) and len(size) == 2:
-        size = {"height": size[0], "width": size[1]}
-    if not isinstance(size, Mapping) or set(size) not in allowed:
-        forms = " or ".join(str(sorted(keys)) for keys in allowed)
-        raise ValueError(f"{field} is an int, a (height, width) pair or a dict of {forms}, not {size!r}")
-    if not all(isinstance(edge, int) and edge > 0 for edge in size.values()):
-        raise ValueError(f"{field} counts pixels, so {dict(size)} makes no sense")
-    return dict(size)
+    return np.stack(arrays)
 
 
 def _factor(value: Any) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mobilevit_deploy.errors import ImageError
+
+SizeInput: TypeAlias = int | Sequence[int] | Mapping[str, int]
 
 # 268 MB as Pillow holds it. Only pictures narrower than 1:800 become so large on the way to a crop of 256.
 MAX_RESIZED_PIXELS = 2**26
@@ -30,14 +32,14 @@ def resized_size(height: int, width: int, size: Mapping[str, int]) -> tuple[int,
 
 def resize(
     picture: Image.Image, size: Mapping[str, int], resample: int, crop: tuple[int, int] | None
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     """Resize, then cut (height, width) out of the centre if ``crop`` is given.
 
     A strip such as 10000x1 would grow to a billion pixels of which the crop keeps a few, so of such a picture
     only the part within the crop is resized. Only of such: a part rounds otherwise than the whole.
 
     Returns:
-        (H, W, 3) grey levels.
+        (H, W, 3) grey levels of an RGB picture, (H, W) numbers of a segmentation map.
 
     Raises:
         ImageError: if what remains is itself too large.
@@ -52,7 +54,7 @@ def resize(
     if height * width <= MAX_RESIZED_PIXELS:
         resized = picture.resize((width, height), resample)
     else:
-        top, left = (height - rows) // 2, (width - columns) // 2
+        top, left = crop_start(height, rows), crop_start(width, columns)
         down, across = picture.height / height, picture.width / width
         box = (left * across, top * down, (left + columns) * across, (top + rows) * down)
         resized = picture.resize((columns, rows), resample, box=box)
@@ -61,7 +63,7 @@ def resize(
 
 
 def center_crop(pixels: NDArray[Any], crop: tuple[int, int]) -> NDArray[Any]:
-    """Cut (height, width) out of the centre of (H, W, C) pixels; what is too small is surrounded by zeros.
+    """Cut (height, width) out of the centre of (H, W, ...) pixels; what is too small is surrounded by zeros.
 
     An odd pixel to spare is left at the bottom and right; an odd pixel of padding goes to the top and left.
     """
@@ -71,8 +73,47 @@ def center_crop(pixels: NDArray[Any], crop: tuple[int, int]) -> NDArray[Any]:
     return cropped
 
 
+def crop_start(have: int, want: int) -> int:
+    """Where along an axis the centre crop begins; negative where it begins before the picture does."""
+    return (have - want) // 2
+
+
 def _overlap(have: int, want: int) -> tuple[slice, slice]:
     """Along one axis: the part of the picture that is seen, and where in the crop it lands."""
-    start = (have - want) // 2
+    start = crop_start(have, want)
     seen = min(have, want)
     return slice(max(start, 0), max(start, 0) + seen), slice(max(-start, 0), max(-start, 0) + seen)
+
+
+def resize_target(size: SizeInput) -> dict[str, int]:
+    """Check what a processor shall resize to; an int is the shortest edge, a pair (height, width).
+
+    Raises:
+        ValueError: for what is no size.
+    """
+    if isinstance(size, int):
+        size = {"shortest_edge": size}
+    return _edges("size", size, ({"shortest_edge"}, {"height", "width"}))
+
+
+def crop_target(size: SizeInput) -> dict[str, int]:
+    """Check what a processor shall crop to; an int is a square, a pair (height, width).
+
+    Raises:
+        ValueError: for what is no size.
+    """
+    if isinstance(size, int):
+        size = {"height": size, "width": size}
+    return _edges("crop_size", size, ({"height", "width"},))
+
+
+def _edges(field: str, size: Any, allowed: Sequence[set[str]]) -> dict[str, int]:
+    """Check a size, and give a pair its names."""
+    if isinstance(size, list | tuple) and len(size) == 2:
+        size = {"height": size[0], "width": size[1]}
+    if not isinstance(size, Mapping) or set(size) not in allowed:
+        forms = " or ".join(str(sorted(keys)) for keys in allowed)
+        raise ValueError(f"{field} is an int, a (height, width) pair or a dict of {forms}, not {size!r}")
+    if not all(isinstance(edge, int) and edge > 0 for edge in size.values()):
+        raise ValueError(f"{field} counts pixels, so {dict(size)} makes no sense")
+    return dict(size)
