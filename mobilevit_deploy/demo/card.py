@@ -1,63 +1,102 @@
-"""The model card of the demo checkpoint: what it is, how it was made, and how often it is right."""
+"""The model card of a demo checkpoint: what it is, how it was made, and how good it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mobilevit_deploy.demo.evaluate import Scores
+from mobilevit_deploy.demo.shapes import CLASSES
 
 _CARD = """\
 ---
 license: apache-2.0
 library_name: transformers
-pipeline_tag: image-classification
+pipeline_tag: {pipeline_tag}
 ---
 
-# MobileViT-XXS on generated shapes
+# {title} on generated shapes
 
 A small trained model for demonstrations and tests of mobilevit-deploy where no model hub can be reached. It
-tells {classes} shapes apart that a program drew over crops of photographs. **It is no ImageNet model, and of
-no use on other pictures**: for those, take `apple/mobilevit-xx-small`.
+{does} that a program drew over crops of photographs. **It is no ImageNet model, and of
+no use on other pictures**: for those, take `{instead}`.
 
 |   |   |
 |---|---|
-| architecture | MobileViT-XXS (arXiv 2110.02178), {parameters:,} parameters, stored as float16 |
+| architecture | {architecture}, {parameters:,} parameters, stored as float16 |
 | input | 256x256, BGR, 0 to 1: resize to 288 (bilinear), crop the centre, as for the published checkpoints |
+| started from | {start} |
 | training | {pictures:,} generated pictures, none shown twice, over the left two thirds of photographs |
 | made by | `{command}` |
 | it took | {minutes:.0f} minutes on {machine} |
-| held-out top-1 | **{top1:.2%}** on {held_out:,} generated pictures over their right third |
+| held-out {mean_name} | **{mean:.2%}** on {held_out:,} generated pictures over their right third |
 
-| class | held-out top-1 |
+| class | held-out {measure} |
 |---|---|
 {rows}
 
-A person would be right on nearly every picture. The model, small and briefly trained, is not:
-translucent, textured or partly hidden shapes, clutter and look-alikes keep many of its decisions close,
-so that a mistake in an export shows in the accuracy. Training again from the same seed gives other last
-digits on another machine, and so an accuracy that differs a little.
+{meaning}
 
-Measure it again with `python -m mobilevit_deploy.demo.evaluate`.
+Training again from the same seed gives other last digits on another machine, and so results that differ a
+little. Measure it again with `python -m mobilevit_deploy.demo.evaluate {source}`.
 """
 
+_CLASSIFICATION = {
+    "pipeline_tag": "image-classification",
+    "title": "MobileViT-XXS",
+    "does": f"tells {len(CLASSES)} shapes apart",
+    "instead": "apple/mobilevit-xx-small",
+    "architecture": "MobileViT-XXS (arXiv 2110.02178)",
+    "mean_name": "top-1",
+    "source": "demo",
+    "meaning": """\
+A person would be right on nearly every picture. The model, small and briefly trained, is not: translucent,
+textured or partly hidden shapes, clutter and look-alikes keep many of its decisions close, so that a mistake
+in an export shows in the accuracy. How hard the pictures are was chosen by looking at held-out ones: the
+accuracy says that the model works, not how well it generalises.""",
+}
 
-def model_card(
-    *,
-    accuracy: Mapping[str, float],
-    held_out: int,
-    parameters: int,
-    pictures: int,
-    command: str,
-    minutes: float,
-    machine: str,
-) -> str:
-    """Return the card as Markdown; ``accuracy`` is the held-out top-1 of each class."""
+_SEGMENTATION = {
+    "pipeline_tag": "image-segmentation",
+    "title": "MobileViT-XXS with DeepLabV3",
+    "does": f"finds the pixels of {len(CLASSES)} kinds of shapes",
+    "instead": "apple/deeplabv3-mobilevit-xx-small",
+    "architecture": "MobileViT-XXS (arXiv 2110.02178), output stride 16, and DeepLabV3's head with atrous "
+    "rates 3, 6 and 9",
+    "mean_name": "mIoU",
+    "source": "demo-segmentation",
+    "meaning": """\
+IoU is intersection over union: the logits (16x16) are enlarged to the preprocessed picture (256x256,
+bilinear), the largest is the answer, the truth is the mask resized (nearest neighbour) and cropped with its
+picture, and every pixel of all pictures counts once in one confusion matrix. The mIoU is the mean over all
+classes, background among them. Both the classes of look-alikes and the rims of shapes, which are finer
+than a cell of 16x16 pixels, cost it something.""",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a checkpoint came about."""
+
+    pictures: int
+    command: str
+    backbone: str | None
+    minutes: float
+    machine: str
+
+
+def model_card(scores: Scores, *, origin: Origin, held_out: int, parameters: int) -> str:
+    """Return the card as Markdown."""
+    words = _CLASSIFICATION if scores.measure == "top-1" else _SEGMENTATION
     return _CARD.format(
-        classes=len(accuracy),
+        **words,
         parameters=parameters,
-        pictures=pictures,
-        command=command,
-        minutes=minutes,
-        machine=machine,
-        top1=sum(accuracy.values()) / len(accuracy),
+        start=f"the backbone of {origin.backbone}" if origin.backbone else "random weights",
+        pictures=origin.pictures,
+        command=origin.command,
+        minutes=origin.minutes,
+        machine=origin.machine,
+        mean=scores.mean,
         held_out=held_out,
-        rows="\n".join(f"| {name} | {top1:.0%} |" for name, top1 in accuracy.items()),
+        measure=scores.measure,
+        rows="\n".join(f"| {name} | {score:.0%} |" for name, score in scores.by_class.items()),
     )
