@@ -12,28 +12,55 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mobilevit_deploy.bench.schedule import run as benchmark
-    from mobilevit_deploy.image import MobileViTImageProcessor
-    from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification, MobileViTModel
-    from mobilevit_deploy.pipeline import export, predict, verify
+    from mobilevit_deploy.image import MobileViTFeatureExtractor, MobileViTImageProcessor
+    from mobilevit_deploy.model import (
+        MobileViTConfig,
+        MobileViTForImageClassification,
+        MobileViTForSemanticSegmentation,
+        MobileViTModel,
+    )
+    from mobilevit_deploy.model.keras import (
+        TFMobileViTForImageClassification,
+        TFMobileViTForSemanticSegmentation,
+        TFMobileViTModel,
+    )
+    from mobilevit_deploy.pipeline import export, verify
+    from mobilevit_deploy.prediction import predict
     from mobilevit_deploy.reference import load_model
 
 _HOME = {
     "MobileViTConfig": ("mobilevit_deploy.model", "MobileViTConfig"),
+    "MobileViTFeatureExtractor": ("mobilevit_deploy.image", "MobileViTFeatureExtractor"),
+    "MobileViTForSemanticSegmentation": ("mobilevit_deploy.model", "MobileViTForSemanticSegmentation"),
+    "TFMobileViTForImageClassification": (
+        "mobilevit_deploy.model.keras",
+        "TFMobileViTForImageClassification",
+    ),
+    "TFMobileViTForSemanticSegmentation": (
+        "mobilevit_deploy.model.keras",
+        "TFMobileViTForSemanticSegmentation",
+    ),
+    "TFMobileViTModel": ("mobilevit_deploy.model.keras", "TFMobileViTModel"),
     "MobileViTForImageClassification": ("mobilevit_deploy.model", "MobileViTForImageClassification"),
     "MobileViTImageProcessor": ("mobilevit_deploy.image", "MobileViTImageProcessor"),
     "MobileViTModel": ("mobilevit_deploy.model", "MobileViTModel"),
     "benchmark": ("mobilevit_deploy.bench.schedule", "run"),
     "export": ("mobilevit_deploy.pipeline", "export"),
     "load_model": ("mobilevit_deploy.reference", "load_model"),
-    "predict": ("mobilevit_deploy.pipeline", "predict"),
+    "predict": ("mobilevit_deploy.prediction", "predict"),
     "verify": ("mobilevit_deploy.pipeline", "verify"),
 }
 
 __all__ = [
     "MobileViTConfig",
+    "MobileViTFeatureExtractor",
     "MobileViTForImageClassification",
+    "MobileViTForSemanticSegmentation",
     "MobileViTImageProcessor",
     "MobileViTModel",
+    "TFMobileViTForImageClassification",
+    "TFMobileViTForSemanticSegmentation",
+    "TFMobileViTModel",
     "benchmark",
     "export",
     "load_model",

@@ -19,12 +19,13 @@ from mobilevit_deploy.errors import ArtifactError, SessionError
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT: Literal["mobilevit-deploy/artifact"] = "mobilevit-deploy/artifact"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class TensorSpec(BaseModel):
@@ -67,7 +68,8 @@ class ModelCard(BaseModel):
     """Which model an artifact was made from.
 
     ``source`` is what ``--model`` was given; ``weights_sha256`` fingerprints the reference's parameters, so
-    that a later check notices when ``source`` no longer holds the same model.
+    that a later check notices when ``source`` no longer holds the same model. ``preprocessing`` leads to the
+    reference's own input; what an app does for the artifact may be less.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,10 +78,14 @@ class ModelCard(BaseModel):
     source: str
     weights_sha256: str
     config: dict[str, Any]
+    preprocessing: PreprocessSpec
 
 
 class Manifest(BaseModel):
-    """Everything an app or a tool needs to know about one artifact."""
+    """Everything an app or a tool needs to know about one artifact.
+
+    ``preprocessing`` is what the app does before it feeds the artifact.
+    """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
@@ -89,6 +95,8 @@ class Manifest(BaseModel):
     sha256: str
     bytes: int
     target: str
+    converter: str
+    task: Task
     precision: Precision
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -134,10 +142,11 @@ def read_manifest(artifact: Path) -> Manifest:
             f"{path} is not a manifest of mobilevit-deploy.", remedy="Pass the artifact, such as model.onnx."
         )
     version = content.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        upgrade = "Upgrade with 'pip install --upgrade mobilevit-deploy', or export the model again."
         raise ArtifactError(
-            f"{path} has schema version {version}; this mobilevit-deploy reads up to {SCHEMA_VERSION}.",
-            remedy="Upgrade with 'pip install --upgrade mobilevit-deploy', or export the model again.",
+            f"{path} has schema version {version}; this mobilevit-deploy reads version {SCHEMA_VERSION}.",
+            remedy=upgrade if version > SCHEMA_VERSION else "Export the model again.",
         )
     try:
         manifest = Manifest.model_validate(content)

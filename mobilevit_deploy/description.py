@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from mobilevit_deploy.errors import ArtifactError, TargetError
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
     from mobilevit_deploy.artifact import Manifest, TensorSpec
+    from mobilevit_deploy.target import Target
 
 CARD_KEY = "mobilevit_deploy"
 """Name of the entry that holds the card as JSON, in every format."""
@@ -62,6 +65,47 @@ class Description:
     card: Card | None
     labels: tuple[str, ...] | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe(path: Path) -> tuple[str, Description, list[str]]:
+    """What a file says, and where the manifest beside it, if there is one, says something else.
+
+    Returns:
+        The name of the target that reads such files, the description, and a sentence for each disagreement.
+
+    Raises:
+        ArtifactError: no target reads such files, or it cannot be read.
+    """
+    from mobilevit_deploy.artifact import digest, manifest_path, read_manifest
+
+    target = _reader(path)
+    found = target.describe(path)
+    if not manifest_path(path).exists():
+        return target.name, found, []
+    manifest = read_manifest(path)
+    warnings = disagreements(found, manifest)
+    if digest(path) != manifest.sha256:
+        warnings.append("The file changed after export: it has another sha256 than its manifest says.")
+    return target.name, found, warnings
+
+
+def _reader(path: Path) -> Target:
+    from mobilevit_deploy.target import survey
+
+    if not path.exists():
+        raise ArtifactError(f"There is no file {path}.", remedy="Check the path.")
+    suffixes = []
+    for target, here in survey().values():
+        if target is None:
+            continue
+        suffixes.append(target.suffix)
+        if path.suffix == target.suffix and not here.usable:
+            raise TargetError(f"Reading {path} needs {target.name}: {here.reason}.", remedy=here.remedy)
+        if path.suffix == target.suffix:
+            return target
+    raise ArtifactError(
+        f"{path} is no model file of a known kind.", remedy=f"These are: {', '.join(sorted(suffixes))}."
+    )
 
 
 def disagreements(found: Description, manifest: Manifest) -> list[str]:

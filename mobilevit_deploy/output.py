@@ -98,6 +98,11 @@ def _remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none; see ``write_bytes``."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none.
 
     Raises:
@@ -106,7 +111,7 @@ def write_text(path: Path, text: str) -> None:
     folder = output_folder(path.parent)
     with staging(folder) as stage:
         draft = stage / path.name
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content)
         draft.replace(path)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.errors import TargetError, UsageError
 from mobilevit_deploy.output import output_folder, publish, staging
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.reference import Reference, load_model
+from mobilevit_deploy.reference import Reference, as_reference
 from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, Target, get_target, suggestion
 from mobilevit_deploy.task import Task
 
@@ -47,6 +47,8 @@ def export(
     input: str = Input.IMAGE,  # noqa: A002 - as the command line calls it
     argmax: bool = False,
     converter: str | None = None,
+    channel_order: str | None = None,
+    labels: str | Path | None = None,
     output: str | Path = "exports",
     on_stage: OnStage = lambda _: None,
 ) -> Exported:
@@ -61,6 +63,8 @@ def export(
             ``tensor``, it takes what the checkpoint takes.
         argmax: a segmentation graph gives the class of every pixel instead of logits.
         converter: one of the target's; None is the one it prefers.
+        channel_order: see ``load_model``.
+        labels: see ``load_model``.
         output: folder for the artifact and its manifest. An artifact that fails parity goes to its
             subfolder ``failed``, so that it is never picked up by mistake.
         on_stage: told each stage as it begins.
@@ -70,24 +74,26 @@ def export(
             ``manifest.parity.passed``.
     """
     chosen = usable_target(target)
-    options = ExportOptions(check_precision(chosen, precision))
+    options = export_options(chosen, precision, input=input, argmax=argmax, converter=converter)
     folder = output_folder(Path(output))
 
     on_stage("load")
-    reference = _reference(model).resized(_pair(image_size))
-    name = artifact_name(reference, chosen, options.precision)
+    reference = as_reference(model, channel_order, labels).resized(_pair(image_size))
+    spec = _graph_spec(reference, options)
 
     from mobilevit_deploy.model.graph import deploy_graph
 
     with staging(folder) as stage:
         on_stage("rewrite")
-        graph = deploy_graph(reference.model, chosen.rewrites)
+        rewrites = chosen.rewrites(options)
+        folded = reference.preprocess if spec.takes_image else None
+        graph = deploy_graph(reference.model, rewrites, preprocess=folded, argmax=options.argmax)
         on_stage("convert")
-        artifact = chosen.export(graph, _graph_spec(reference), options, stage / name)
+        artifact = chosen.export(graph, spec, options, stage / artifact_name(reference, chosen, options))
         on_stage("parity")
         parity = check(artifact, chosen, reference)
         on_stage("write")
-        manifest = _manifest(artifact, chosen, reference, parity)
+        manifest = _manifest(artifact, chosen, options, spec, reference, parity)
         path = publish(artifact.path, manifest, folder)
     return Exported(path, manifest)
 
@@ -111,7 +117,7 @@ def verify(
     artifact, manifest = open_artifact(Path(path))
     target = usable_target(manifest.target)
     on_stage("load")
-    reference = _reference(model if model is not None else manifest.model.source)
+    reference = as_reference(model if model is not None else manifest.model.source)
     reference = replace(reference, preprocess=manifest.model.preprocessing)
     on_stage("parity")
     result = check(artifact, target, reference)
@@ -222,7 +228,7 @@ def export_options(
 
 
 def artifact_name(reference: Reference, target: Target, options: ExportOptions) -> str:
-    """File name of an artifact, such as ``mobilevit-xxs-shapes-256-fp32.onnx``; says what is not the default."""
+    """File name of an artifact, such as ``mobilevit-xxs-shapes-256-fp32.onnx``; names what is not default."""
     height, width = reference.image_size
     parts = [reference.name, f"{height}" if height == width else f"{height}x{width}", str(options.precision)]
     if options.input != Input.IMAGE:
@@ -232,10 +238,6 @@ def artifact_name(reference: Reference, target: Target, options: ExportOptions) 
     if options.converter != target.converters[0]:
         parts.append(options.converter)
     return "-".join(parts) + target.suffix
-
-
-def _reference(model: Reference | str | Path | None) -> Reference:
-    return model if isinstance(model, Reference) else load_model(model)
 
 
 def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:

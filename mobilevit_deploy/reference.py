@@ -6,18 +6,24 @@ Everything that is exported is judged against a ``Reference``; it is never chang
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.errors import CheckpointError, UsageError
+from mobilevit_deploy.target import Input
+from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mobilevit_deploy.artifact import ModelCard, TensorSpec
-    from mobilevit_deploy.image.spec import PreprocessSpec
-    from mobilevit_deploy.model import MobileViTForImageClassification
+    from mobilevit_deploy.image import MobileViTImageProcessor, PreprocessSpec
+    from mobilevit_deploy.model import MobileViTForImageClassification, MobileViTForSemanticSegmentation
+    from mobilevit_deploy.model.checkpoint import Checkpoint
+
+    Model = MobileViTForImageClassification | MobileViTForSemanticSegmentation
 
 DEMO = "demo"
 """The source that stands for the bundled demo checkpoint."""
@@ -36,7 +42,7 @@ class Reference:
 
     name: str
     source: str
-    model: MobileViTForImageClassification
+    model: Model
     preprocess: PreprocessSpec
 
     @property
@@ -51,18 +57,33 @@ class Reference:
         return self.preprocess.input_size
 
     @property
-    def input(self) -> TensorSpec:
-        """What the model takes."""
+    def task(self) -> Task:
+        """What the model was trained to do."""
+        from mobilevit_deploy.model import MobileViTForSemanticSegmentation
+
+        segments = isinstance(self.model, MobileViTForSemanticSegmentation)
+        return Task.SEGMENTATION if segments else Task.CLASSIFICATION
+
+    def input(self, kind: Input) -> TensorSpec:
+        """What a graph of the model takes: the 8-bit RGB picture, or the model's own tensor."""
         from mobilevit_deploy.artifact import TensorSpec
 
+        if kind == Input.IMAGE:
+            return TensorSpec(name="image", shape=(1, *self.image_size, 3), dtype="uint8", layout="NHWC")
         return TensorSpec(name="pixel_values", shape=(1, 3, *self.image_size), dtype="float32", layout="NCHW")
 
-    @property
-    def output(self) -> TensorSpec:
-        """What the model gives."""
+    def output(self, *, argmax: bool = False) -> TensorSpec:
+        """What a graph of the model gives: scores, or for segmentation the best class of every pixel."""
         from mobilevit_deploy.artifact import TensorSpec
 
-        return TensorSpec(name="logits", shape=(1, len(self.labels)), dtype="float32", layout="NC")
+        if argmax:
+            return TensorSpec(name="mask", shape=(1, *self.image_size), dtype="int32", layout="NHW")
+        classes = len(self.labels)
+        if self.task == Task.CLASSIFICATION:
+            return TensorSpec(name="logits", shape=(1, classes), dtype="float32", layout="NC")
+        # Every halving rounds up, and so does their product.
+        cells = (math.ceil(side / self.model.config.output_stride) for side in self.image_size)
+        return TensorSpec(name="logits", shape=(1, classes, *cells), dtype="float32", layout="NCHW")
 
     def resized(self, image_size: tuple[int, int] | None) -> Reference:
         """The same model at another input size (height, width); None keeps the checkpoint's own."""
@@ -71,7 +92,7 @@ class Reference:
         return replace(self, preprocess=self.preprocess.for_image_size(*image_size))
 
     def run(self, pixel_values: NDArray[Any]) -> NDArray[Any]:
-        """Logits (batch, classes) of ``pixel_values`` (batch, 3, height, width), both float32."""
+        """Logits (batch, classes, ...) of ``pixel_values`` (batch, 3, height, width), both float32."""
         import torch
 
         with torch.inference_mode():
@@ -87,6 +108,7 @@ class Reference:
             source=self.source,
             weights_sha256=self.weights_sha256(),
             config=self.model.config.to_dict(),
+            preprocessing=self.preprocess,
         )
 
     def weights_sha256(self) -> str:
@@ -100,44 +122,76 @@ class Reference:
         return total.hexdigest()
 
 
-def load_model(source: str | Path | None = None) -> Reference:
+def as_reference(
+    model: Reference | str | Path | None,
+    channel_order: str | None = None,
+    labels: str | Path | None = None,
+) -> Reference:
+    """A reference as it is, or one loaded; see ``load_model``."""
+    if isinstance(model, Reference):
+        return model
+    return load_model(model, channel_order=channel_order, labels=labels)
+
+
+def load_model(
+    source: str | Path | None = None,
+    *,
+    channel_order: str | None = None,
+    labels: str | Path | None = None,
+) -> Reference:
     """Load a checkpoint and its preprocessing.
 
     Args:
-        source: a Hugging Face folder, a weights file in one, or a hub id such as
-            ``apple/mobilevit-xx-small``; None or ``demo`` is the bundled demo model.
+        source: a checkpoint of Hugging Face, timm or ml-cvnets: a folder, a weights file, or a hub id such as
+            ``apple/mobilevit-xx-small``; ``demo`` (or None) and ``demo-segmentation`` are bundled.
+        channel_order: ``rgb`` or ``bgr``; None trusts what the checkpoint, or its format, declares.
+        labels: a file of class names that replace the checkpoint's; see ``read_labels``.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or does not say how its input is preprocessed.
         HubError: the hub cannot be reached or has no such model.
+        UsageError: there is no such channel order, or the labels do not fit.
     """
-    from mobilevit_deploy.demo import demo_checkpoint
-    from mobilevit_deploy.image import MobileViTImageProcessor, PreprocessSpec
-    from mobilevit_deploy.model import MobileViTForImageClassification
-    from mobilevit_deploy.model.checkpoint import resolve_checkpoint
+    from mobilevit_deploy.demo import DEMOS, demo_checkpoint
+    from mobilevit_deploy.image import PreprocessSpec
+    from mobilevit_deploy.model import MobileViTForImageClassification, MobileViTForSemanticSegmentation
+    from mobilevit_deploy.model.checkpoint import open_checkpoint
+    from mobilevit_deploy.model.labels import read_labels
 
-    folder = demo_checkpoint() if source in (None, DEMO) else resolve_checkpoint(source)
-    model = MobileViTForImageClassification.from_pretrained(folder)
-    home = folder if folder.is_dir() else folder.parent
-    if not (home / "preprocessor_config.json").exists():
-        raise CheckpointError(
-            f"{home} has no preprocessor_config.json, and channel order and scale must not be guessed.",
-            remedy="Copy the file from the original model, or write one with "
-            f"MobileViTImageProcessor(...).save_pretrained({str(home)!r}).",
-        )
-    spec = PreprocessSpec.from_processor(MobileViTImageProcessor.from_pretrained(home))
+    source = DEMO if source is None else source
+    checkpoint = open_checkpoint(demo_checkpoint(str(source)) if source in DEMOS else source)
+    classes = {
+        Task.CLASSIFICATION: MobileViTForImageClassification,
+        Task.SEGMENTATION: MobileViTForSemanticSegmentation,
+    }
+    model = classes[checkpoint.task].from_checkpoint(checkpoint)
+    if labels is not None:
+        names = read_labels(Path(labels), model.config.num_labels)
+        model.config = model.config.updated(id2label=dict(enumerate(names)))
+    spec = PreprocessSpec.from_processor(_processor(checkpoint))
+    if channel_order is not None:
+        spec = spec.model_copy(update={"channel_order": _channel_order(channel_order)})
     if spec.input_size is None:
         raise CheckpointError(
-            f"{home / 'preprocessor_config.json'} neither crops nor resizes to a fixed size.",
+            f"{checkpoint.weights.parent / 'preprocessor_config.json'} neither crops nor resizes to a fixed "
+            "size.",
             remedy="A graph needs one: set do_center_crop to true and crop_size to the model's input size.",
         )
-    return Reference(
-        name=_name(source, home), source=str(source or DEMO), model=model.eval(), preprocess=spec
+    return Reference(name=checkpoint.name, source=str(source), model=model.eval(), preprocess=spec)
+
+
+def _processor(checkpoint: Checkpoint) -> MobileViTImageProcessor:
+    if checkpoint.preprocessing is not None:
+        return checkpoint.preprocessing
+    home = checkpoint.weights.parent
+    raise CheckpointError(
+        f"{home} has no preprocessor_config.json, and channel order and scale must not be guessed.",
+        remedy="Copy the file from the original model, or write one with "
+        f"MobileViTImageProcessor(...).save_pretrained({str(home)!r}).",
     )
 
 
-def _name(source: str | Path | None, home: Path) -> str:
-    # A hub id's snapshot lies in a folder named by its commit; its own last part reads better.
-    if source in (None, DEMO) or Path(str(source)).exists():
-        return home.resolve().name
-    return str(source).rsplit("/", maxsplit=1)[-1]
+def _channel_order(name: str) -> str:
+    if name.upper() not in ("RGB", "BGR"):
+        raise UsageError(f"There is no channel order '{name}'.", remedy="Give rgb or bgr.")
+    return name.upper()

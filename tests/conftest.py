@@ -57,18 +57,32 @@ def reference() -> Reference:
 
 
 @pytest.fixture(scope="session")
-def exported(
-    reference: Reference, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, str], Exported]:
-    """Export once a session for each target and precision; tests that change files use ``artifact_copy``."""
-    made: dict[tuple[str, str], Exported] = {}
+def segmenter() -> Reference:
+    """The bundled segmentation model at a small input size."""
+    return load_model("demo-segmentation").resized((SIDE, SIDE))
 
-    def export_once(target: str, precision: str = "fp32") -> Exported:
+
+@pytest.fixture(scope="session")
+def exported(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Exported]:
+    """Export once a session for each request; tests that change files use ``artifact_copy``."""
+    return _exporter(reference, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def segmented(segmenter: Reference, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Exported]:
+    """The same of the segmentation model."""
+    return _exporter(segmenter, tmp_path_factory)
+
+
+def _exporter(reference: Reference, folders: pytest.TempPathFactory) -> Callable[..., Exported]:
+    made: dict[tuple[object, ...], Exported] = {}
+
+    def export_once(target: str, precision: str = "fp32", **options: object) -> Exported:
         require(target)
-        key = (target, precision)
+        key = (target, precision, *sorted(options.items()))
         if key not in made:
-            output = tmp_path_factory.mktemp(f"{target}-{precision}")
-            made[key] = export(reference, target=target, precision=precision, output=output)
+            output = folders.mktemp(f"{target}-{precision}")
+            made[key] = export(reference, target=target, precision=precision, output=output, **options)  # type: ignore[arg-type]
         return made[key]
 
     return export_once

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mobilevit_deploy.artifact import (
+    SCHEMA_VERSION,
     Manifest,
     ModelCard,
     TensorSpec,
@@ -27,6 +28,7 @@ from mobilevit_deploy.image import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.parity.tolerance import FP32
 from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.task import Task
 
 
 @pytest.fixture
@@ -34,23 +36,28 @@ def artifact(tmp_path: Path) -> Path:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"weights")
     tensor = TensorSpec(name="x", shape=(1, 3, 8, 8), dtype="float32", layout="NCHW")
+    preprocessing = PreprocessSpec(
+        resize_shortest_edge=9, resample="bilinear", crop=(8, 8), rescale_factor=1 / 255, channel_order="BGR"
+    )
     manifest = Manifest(
         file=path.name,
         sha256=digest(path),
         bytes=size(path),
         target="onnx",
+        converter="torch.onnx",
+        task=Task.CLASSIFICATION,
         precision=Precision.FP32,
         inputs=(tensor,),
         outputs=(tensor,),
-        preprocessing=PreprocessSpec(
-            resize_shortest_edge=9,
-            resample="bilinear",
-            crop=(8, 8),
-            rescale_factor=1 / 255,
-            channel_order="BGR",
-        ),
+        preprocessing=preprocessing,
         labels=("cat", "dög"),
-        model=ModelCard(name="m", source="demo", weights_sha256="0" * 64, config={"num_channels": 3}),
+        model=ModelCard(
+            name="m",
+            source="demo",
+            weights_sha256="0" * 64,
+            config={"num_channels": 3},
+            preprocessing=preprocessing,
+        ),
         rewrites=(),
         libraries={"torch": "2.13.0"},
         parity=ParityResult(verdict="pass", engine="test", tolerance=FP32),
@@ -90,10 +97,17 @@ def test_missing_manifest(artifact: Path) -> None:
 
 
 def test_manifest_of_a_newer_schema_says_upgrade(artifact: Path) -> None:
-    edit(artifact, schema_version=2, invented_later=True)
-    with pytest.raises(ArtifactError, match="schema version 2") as caught:
+    edit(artifact, schema_version=SCHEMA_VERSION + 1, invented_later=True)
+    with pytest.raises(ArtifactError, match=f"schema version {SCHEMA_VERSION + 1}") as caught:
         read_manifest(artifact)
     assert "pip install --upgrade mobilevit-deploy" in caught.value.remedy
+
+
+def test_manifest_of_an_older_schema_says_export_again(artifact: Path) -> None:
+    edit(artifact, schema_version=SCHEMA_VERSION - 1)
+    with pytest.raises(ArtifactError, match="schema version") as caught:
+        read_manifest(artifact)
+    assert caught.value.remedy == "Export the model again."
 
 
 def test_damaged_field_is_named(artifact: Path) -> None:

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 from conftest import require
-from mobilevit_deploy.artifact import digest, manifest_path, open_artifact, size, to_layout
-from mobilevit_deploy.errors import ArtifactError, SessionError
+from mobilevit_deploy.artifact import digest, manifest_path, open_artifact, size
+from mobilevit_deploy.description import describe, disagreements
+from mobilevit_deploy.errors import ArtifactError, SessionError, UsageError
 from mobilevit_deploy.parity.cases import parity_cases
 from mobilevit_deploy.parity.compare import compare
 from mobilevit_deploy.parity.result import ParityResult
-from mobilevit_deploy.pipeline import Exported, check, verify
+from mobilevit_deploy.pipeline import Exported, check, export, reference_output, verify
 from mobilevit_deploy.reference import Reference
-from mobilevit_deploy.target import Session, get_target, target_names
+from mobilevit_deploy.target import Input, Session, get_target, target_names
+from mobilevit_deploy.task import Task
 
 BUILT_IN = {"coreml", "executorch", "onnx", "tflite"}
 
@@ -29,7 +31,8 @@ every_precision = pytest.mark.parametrize(
     ("target", "precision"),
     [(name, str(precision)) for name in target_names() for precision in get_target(name).precisions],
 )
-Export = Callable[[str, str], Exported]
+Export = Callable[..., Exported]
+Segment = Callable[..., Exported]
 
 
 def test_built_in_targets_and_a_third_partys_come_in_by_the_same_door() -> None:
@@ -88,7 +91,9 @@ class TestExport:
         assert (manifest.file, manifest.sha256, manifest.bytes) == (path.name, digest(path), size(path))
         assert (manifest.target, manifest.precision) == (target, precision)
         assert manifest.labels == reference.labels
-        assert manifest.preprocessing == reference.preprocess
+        assert manifest.model.preprocessing == reference.preprocess
+        assert manifest.preprocessing == reference.preprocess.for_picture_input()
+        assert manifest.converter == get_target(target).converters[0]
         assert manifest.model.weights_sha256 == reference.weights_sha256()
         assert set(get_target(target).libraries) < set(manifest.libraries)
         assert open_artifact(path)[1] == manifest
@@ -102,7 +107,7 @@ class TestExport:
     ) -> None:
         artifact, _ = open_artifact(exported(target, precision).path)
         session = get_target(target).open_session(artifact)
-        inputs = [np.full(spec.shape, 0.5, dtype=spec.dtype) for spec in artifact.inputs]
+        inputs = [np.ones(spec.shape, dtype=spec.dtype) for spec in artifact.inputs]
         outputs = session.run(*inputs)
         assert [(array.shape, str(array.dtype)) for array in outputs] == [
             (spec.shape, spec.dtype) for spec in artifact.outputs
@@ -111,18 +116,116 @@ class TestExport:
         assert session.engine
         session.close()
 
+    @pytest.mark.parametrize("kind", list(Input))
     def test_swapped_channels_are_caught(
-        self, exported: Export, reference: Reference, target: str, precision: str
+        self, exported: Export, reference: Reference, target: str, precision: str, kind: Input
     ) -> None:
-        parity = _check_with(exported(target, precision), reference, lambda pixels: pixels[:, ::-1])
+        made = exported(target, precision, input=kind)
+        parity = _check_with(made, reference, np.flip)
         assert parity.verdict == "fail"
         assert "exceeds" in parity.reasons[0] or "below" in parity.reasons[0]
 
-    def test_unscaled_pixels_are_caught(
+    @pytest.mark.parametrize("kind", list(Input))
+    def test_wrongly_scaled_pixels_are_caught(
+        self, exported: Export, reference: Reference, target: str, precision: str, kind: Input
+    ) -> None:
+        made = exported(target, precision, input=kind)
+        parity = _check_with(made, reference, lambda array, _: (array / 2).astype(array.dtype))
+        assert parity.verdict == "fail"
+
+    def test_tensor_input_equals_the_reference_too(
         self, exported: Export, reference: Reference, target: str, precision: str
     ) -> None:
-        parity = _check_with(exported(target, precision), reference, lambda pixels: pixels * 255)
+        manifest = exported(target, precision, input=Input.TENSOR).manifest
+        assert manifest.parity.verdict == "pass", manifest.parity.reasons
+        assert manifest.preprocessing == reference.preprocess
+        assert manifest.inputs[0].name == "pixel_values"
+        assert manifest.inputs[0].dtype == "float32"
+        assert manifest.file.removesuffix(get_target(target).suffix).endswith(f"{precision}-tensor")
+
+
+@every_target
+class TestSegmentation:
+    """The same promises for a model that classifies every pixel."""
+
+    def test_logits_equal_the_reference(self, segmented: Segment, target: str) -> None:
+        manifest = segmented(target).manifest
+        assert manifest.parity.verdict == "pass", manifest.parity.reasons
+        assert manifest.task == Task.SEGMENTATION
+        assert manifest.labels[0] == "background"
+        assert manifest.parity.outputs[0].top1_agreement >= 0.999
+
+    def test_mask_equals_the_references(self, segmented: Segment, target: str) -> None:
+        manifest = segmented(target, argmax=True).manifest
+        assert manifest.parity.verdict == "pass", manifest.parity.reasons
+        height, width = manifest.preprocessing.input_size or (0, 0)
+        (mask,) = manifest.outputs
+        assert (mask.name, mask.shape, mask.dtype) == ("mask", (1, height, width), "int32")
+
+    def test_swapped_channels_are_caught(self, segmented: Segment, segmenter: Reference, target: str) -> None:
+        made = segmented(target, argmax=True)
+        parity = _check_with(made, segmenter, np.flip)
         assert parity.verdict == "fail"
+        assert "of pixels" in parity.reasons[-1]
+
+    def test_classifier_has_no_mask(self, reference: Reference, target: str, tmp_path: Path) -> None:
+        require(target)
+        with pytest.raises(UsageError, match="no segmentation model"):
+            export(reference, target=target, argmax=True, output=tmp_path)
+
+
+@every_target
+class TestDescription:
+    """What a file says about itself, without its manifest."""
+
+    @pytest.mark.parametrize("kind", list(Input))
+    def test_file_alone_tells_what_the_manifest_does(
+        self, exported: Export, target: str, kind: Input
+    ) -> None:
+        made = exported(target, "fp32", input=kind)
+        found = get_target(target).describe(made.path)
+        assert found.card is not None
+        assert found.card.preprocessing == made.manifest.preprocessing
+        assert found.card.labels == made.manifest.labels
+        assert found.inputs == made.manifest.inputs
+        assert found.outputs == made.manifest.outputs
+        assert disagreements(found, made.manifest) == []
+
+    @pytest.mark.parametrize("argmax", [False, True])
+    def test_segmentation_tells_its_task_and_classes(
+        self, segmented: Segment, target: str, argmax: bool
+    ) -> None:
+        made = segmented(target, argmax=argmax)
+        found = get_target(target).describe(made.path)
+        assert found.card is not None
+        assert found.card.task == Task.SEGMENTATION
+        assert found.outputs == made.manifest.outputs
+        assert disagreements(found, made.manifest) == []
+
+    def test_describing_changes_nothing(self, artifact_copy: Callable[..., Path], target: str) -> None:
+        path = artifact_copy(target)
+        before = digest(path)
+        get_target(target).describe(path)
+        assert digest(path) == before
+
+    def test_manifest_of_another_file_is_noticed(
+        self, artifact_copy: Callable[..., Path], target: str
+    ) -> None:
+        path = artifact_copy(target)
+        note = json.loads(manifest_path(path).read_text())
+        note["labels"][0] = "something else"
+        note["preprocessing"]["channel_order"] = "BGR"
+        manifest_path(path).write_text(json.dumps(note))
+        _, _, warnings = describe(path)
+        assert any("labels" in warning for warning in warnings)
+        assert any("preprocessing" in warning for warning in warnings)
+
+    def test_file_of_another_kind(self, target: str, tmp_path: Path) -> None:
+        require(target)
+        path = tmp_path / f"holiday{get_target(target).suffix}"
+        path.write_bytes(b"\x89PNG\r\n" + bytes(100))
+        with pytest.raises(ArtifactError, match="holiday"):
+            get_target(target).describe(path)
 
 
 @every_target
@@ -180,22 +283,24 @@ def _session(made: Exported) -> Session:
 
 
 def _check_with(
-    made: Exported, reference: Reference, change: Callable[[np.ndarray], np.ndarray]
+    made: Exported, reference: Reference, change: Callable[[np.ndarray, int], np.ndarray]
 ) -> ParityResult:
-    """The parity check of a correct file whose user feeds it wrongly."""
+    """The parity check of a correct file, fed wrongly by its user; ``change`` is told the channels' axis."""
     artifact, manifest = open_artifact(made.path)
     session = _session(made)
-    cases = parity_cases(manifest.preprocessing)[:10]
-    layout = artifact.inputs[0].layout
-    produced = [session.run(to_layout(change(case.pixel_values), "NCHW", layout)) for case in cases]
+    cases = parity_cases(reference.preprocess)[:10]
+    (given,), (wanted,) = artifact.inputs, artifact.outputs
+    fed = [manifest.preprocessing.feed(case.picture, given) for case in cases]
+    produced = [session.run(np.ascontiguousarray(change(array, given.layout.index("C")))) for array in fed]
     session.close()
     return compare(
         artifact.outputs,
         [case.name for case in cases],
-        [(reference.run(case.pixel_values),) for case in cases],
+        [(reference_output(reference, case.picture, wanted),) for case in cases],
         produced,
         tolerance=manifest.parity.tolerance,
         engine=session.engine,
+        image_size=reference.image_size,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli.bench import bench
+from mobilevit_deploy.cli.describe import describe
 from mobilevit_deploy.cli.doctor import doctor
 from mobilevit_deploy.cli.export import export
 from mobilevit_deploy.cli.predict import predict
@@ -55,5 +56,5 @@ def root(
     """
 
 
-for command in (export, verify, predict, bench, report, targets, doctor):
+for command in (export, verify, predict, describe, bench, report, targets, doctor):
     app.command()(command)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.errors import DeployError
     from mobilevit_deploy.parallel import OnEvent
+    from mobilevit_deploy.parity.result import OutputParity
 
 VERDICT_STYLE = {"pass": "green", "fail": "bold red", "not-run": "yellow"}
 
@@ -58,15 +59,15 @@ def prepare_model(model: str | None) -> None:
         CheckpointError: there is no such checkpoint.
         HubError: the hub cannot be reached or has no such model.
     """
+    from mobilevit_deploy.demo import DEMOS
     from mobilevit_deploy.model.hub import resolve_checkpoint
-    from mobilevit_deploy.reference import DEMO
 
     if model is None:
         stderr().print(
             "[dim]Using the bundled demo model (12 drawn shapes). For ImageNet:[/dim] "
             "--model apple/mobilevit-xx-small"
         )
-    elif model != DEMO:
+    elif model not in DEMOS:
         resolve_checkpoint(model)
 
 
@@ -96,6 +97,22 @@ def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
             progress.update(tasks[key], stage=stage, completed=int(done))
 
         yield on_event
+
+
+def parity_figures(output: OutputParity | None) -> tuple[str, str, str]:
+    """Largest error, SQNR and agreement as a table shows them; empty where there is no such figure."""
+    if output is None:
+        return "", "", ""
+    return (
+        "" if output.max_error is None else f"{output.max_error:.1e}",
+        "" if output.sqnr_db is None else f"{output.sqnr_db:.1f} dB",
+        share(output.top1_agreement),
+    )
+
+
+def share(value: float) -> str:
+    """A share as per cent; one that falls short of all never reads ``100%``."""
+    return "100%" if value == 1 else f"{min(value, 0.9999):.2%}"
 
 
 def megabytes(size: int) -> str:

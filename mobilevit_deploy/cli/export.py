@@ -29,7 +29,7 @@ def export(
             "--precision",
             "-p",
             metavar="NAME",
-            help="fp32, fp16 (Core ML) or all; repeatable. Default: fp32.",
+            help="fp32, fp16 (Core ML), int8-dynamic (TFLite) or all; repeatable. Default: fp32.",
         ),
     ] = None,
     image_size: Annotated[
@@ -38,6 +38,27 @@ def export(
             "--image-size", metavar="SIDE", help="Input size, 256 or 192x256. Default: the checkpoint's."
         ),
     ] = None,
+    input: Annotated[  # noqa: A002 - the option's name
+        str,
+        typer.Option(
+            "--input",
+            metavar="image|tensor",
+            help="What the file takes: the 8-bit RGB picture, so that no app can get scale or channel order "
+            "wrong, or the tensor that the checkpoint takes.",
+        ),
+    ] = "image",
+    argmax: Annotated[
+        bool,
+        typer.Option("--argmax", help="Segmentation: give the class of every pixel instead of logits."),
+    ] = False,
+    converter: Annotated[
+        str | None,
+        typer.Option(
+            "--converter", metavar="NAME", help="TFLite: litert-torch or keras. Default: the target's first."
+        ),
+    ] = None,
+    channel_order: options.ChannelOrder = None,
+    labels: options.Labels = None,
     output: options.Output = Path("exports"),
     json: options.Json = False,
 ) -> None:
@@ -51,6 +72,8 @@ def export(
         mobilevit-deploy export --target tflite
 
         mobilevit-deploy export --target all --precision all --model apple/mobilevit-xx-small
+
+        mobilevit-deploy export --target coreml --model demo-segmentation --argmax
     """
     from mobilevit_deploy.output import output_folder, remove_abandoned
     from mobilevit_deploy.parallel import run
@@ -58,9 +81,13 @@ def export(
     arguments = {
         "model": model,
         "image_size": options.image_size(image_size),
+        "input": input,
+        "argmax": argmax,
+        "channel_order": channel_order,
+        "labels": labels,
         "output": output_folder(output),
     }
-    jobs = _jobs(target or [ALL], precision or ["fp32"], arguments)
+    jobs = _jobs(target or [ALL], precision or ["fp32"], converter, arguments)
     console.prepare_model(model)
     try:
         with console.job_progress([job.key for job in jobs]) as on_event:
@@ -74,8 +101,10 @@ def export(
     _leave(list(outcomes.values()))
 
 
-def _jobs(targets: list[str], precisions: list[str], arguments: dict[str, Any]) -> list[Job]:
-    """One job for each target and precision asked for, slowest converters first."""
+def _jobs(
+    targets: list[str], precisions: list[str], converter: str | None, arguments: dict[str, Any]
+) -> list[Job]:
+    """One job for each target and precision asked for; of ``all``, those that have what is asked for."""
     from mobilevit_deploy import pipeline
     from mobilevit_deploy.errors import UsageError
     from mobilevit_deploy.parallel import Job
@@ -84,23 +113,25 @@ def _jobs(targets: list[str], precisions: list[str], arguments: dict[str, Any]) 
     every = ALL in targets
     jobs = []
     for name in target_names() if every else dict.fromkeys(targets):
-        offered = [str(precision) for precision in get_target(name).precisions]
+        chosen = get_target(name)
+        offered = [str(precision) for precision in chosen.precisions]
+        if every and converter is not None and converter not in chosen.converters:
+            console.stderr().print(f"[dim]{name} has no converter {converter}: left out[/dim]")
+            continue
         wanted = offered if ALL in precisions else list(dict.fromkeys(precisions))
         for precision in wanted:
             if every and precision not in offered:
                 console.stderr().print(f"[dim]{name} has no {precision}: left out[/dim]")
                 continue
-            pipeline.check_precision(get_target(name), precision)
-            jobs.append(
-                Job(
-                    f"{name}-{precision}",
-                    pipeline.export,
-                    {"target": name, "precision": precision, **arguments},
-                )
+            pipeline.export_options(
+                chosen, precision, input=arguments["input"], argmax=arguments["argmax"], converter=converter
             )
+            request = {"target": name, "precision": precision, "converter": converter, **arguments}
+            jobs.append(Job(f"{name}-{precision}", pipeline.export, request))
     if not jobs:
         raise UsageError(
-            f"No target has the precision {', '.join(precisions)}.",
+            f"No target has the precision {', '.join(precisions)}"
+            + (f" with the converter {converter}." if converter else "."),
             remedy="Run 'mobilevit-deploy targets' to see what each target offers.",
         )
     return jobs
@@ -124,7 +155,7 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("target", no_wrap=True)
     table.add_column("parity")
-    for heading in ("max error", "SQNR", "top-1", "size", "seconds"):
+    for heading in ("max error", "SQNR", "agreement", "size", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for key, outcome in outcomes.items():
         seconds = f"{sum(outcome.stages.values()):.1f}"
@@ -136,16 +167,17 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
         table.add_row(
             key,
             f"[{console.VERDICT_STYLE[parity.verdict]}]{parity.verdict}[/]",
-            f"{worst.max_error:.1e}" if worst else "",
-            f"{worst.sqnr_db:.1f} dB" if worst else "",
-            f"{worst.top1_agreement:.0%}" if worst else "",
+            *console.parity_figures(worst),
             console.megabytes(manifest.bytes),
             seconds,
         )
     console.stdout().print(table)
     for key, outcome in outcomes.items():
         _print_file(key, outcome)
-    console.stdout().print("[dim]max error: of the reference's spread, on the worst input[/dim]")
+    console.stdout().print(
+        "[dim]max error: of the reference's spread, on the worst input; agreement: of the best class, over "
+        "all inputs or, in segmentation, their pixels[/dim]"
+    )
 
 
 def _print_file(key: str, outcome: Outcome) -> None:

@@ -15,8 +15,27 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="SOURCE",
-        help="Checkpoint: a Hugging Face folder, a weights file in one, or a hub id such as "
-        "apple/mobilevit-xx-small. Default: the bundled demo model.",
+        help="Checkpoint of Hugging Face, timm or ml-cvnets: a folder, a weights file, or a hub id such as "
+        "apple/mobilevit-xx-small. Default: demo, the bundled classifier; demo-segmentation is bundled too.",
+    ),
+]
+
+ChannelOrder = Annotated[
+    str | None,
+    typer.Option(
+        "--channel-order",
+        metavar="rgb|bgr",
+        help="What the checkpoint was trained on, where it is wrong about that. Default: what the checkpoint "
+        "declares.",
+    ),
+]
+
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="Class names: a line each, or JSON. Default: the checkpoint's.",
     ),
 ]
 

@@ -11,6 +11,7 @@ from mobilevit_deploy.cli import EXIT_FAILED, EXIT_NOT_PASSED, console, options
 
 if TYPE_CHECKING:
     from mobilevit_deploy.parallel import Outcome
+    from mobilevit_deploy.parity.result import OutputParity
 
 
 def verify(
@@ -72,10 +73,12 @@ def _print(outcomes: dict[str, Outcome]) -> None:
             f"[{style}]{parity.verdict}[/]  {escape(path)}  [dim]{escape(parity.engine)}[/dim]"
         )
         for worst in parity.outputs:
-            console.stdout().print(
-                f"      {worst.name}: max error {worst.max_error:.1e} of the spread, "
-                f"cosine {worst.cosine:.7f}, SQNR {worst.sqnr_db:.1f} dB, "
-                f"top-1 {worst.top1_agreement:.0%} of {len(worst.cases)} inputs"
-            )
+            console.stdout().print(f"      {worst.name}: {_figures(worst)}")
         for reason in parity.reasons:
             console.stdout().print(f"      [red]{escape(reason)}[/red]")
+
+
+def _figures(worst: OutputParity) -> str:
+    error, sqnr, agreement = console.parity_figures(worst)
+    numbers = f"max error {error} of the spread, cosine {worst.cosine:.7f}, SQNR {sqnr}, " if error else ""
+    return f"{numbers}best class agrees on {agreement} of the {worst.decides} of {len(worst.cases)} pictures"

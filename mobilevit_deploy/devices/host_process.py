@@ -22,7 +22,7 @@ from mobilevit_deploy.target import Target, get_target
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-INPUT = "uniform noise between 0 and 1 (seed 0)"
+INPUT = "uniform noise over the input's range (seed 0)"
 
 
 class _Failure(BaseModel):
@@ -91,7 +91,12 @@ def _inputs(artifact: Artifact) -> tuple[NDArray[Any], ...]:
     import numpy as np
 
     random = np.random.default_rng(0)
-    return tuple(random.random(spec.shape, dtype=np.float32).astype(spec.dtype) for spec in artifact.inputs)
+    return tuple(
+        random.integers(0, 256, spec.shape, np.uint8)
+        if spec.dtype == "uint8"
+        else random.random(spec.shape, np.float32).astype(spec.dtype)
+        for spec in artifact.inputs
+    )
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ class MobileViTPreTrainedModel(nn.Module):
     def from_pretrained(
         cls, source: str | Path, *, dtype: torch.dtype = torch.float32, **arguments: Any
     ) -> Self:
-        """Loads a checkpoint in Hugging Face's layout, ready for inference (``eval()``).
+        """Loads a checkpoint of Hugging Face, timm or ml-cvnets, ready for inference (``eval()``).
 
         Args:
-            source: a folder, a weights file with config.json beside it, or a hub id.
+            source: a folder, a weights file, or a hub id.
             dtype: to compute in, whatever the file stores.
             **arguments: the constructor's, such as ``expand_output``.
 
@@ -34,7 +34,13 @@ class MobileViTPreTrainedModel(nn.Module):
             CheckpointError: the checkpoint cannot be read, or does not fit its config or this class.
             HubError: the hub cannot be reached or has no such model.
         """
-        checkpoint = Checkpoint.open(source)
+        return cls.from_checkpoint(Checkpoint.open(source), dtype=dtype, **arguments)
+
+    @classmethod
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32, **arguments: Any
+    ) -> Self:
+        """Loads a checkpoint that was opened before; see ``from_pretrained``."""
         # On the meta device a config that does not fit its weights costs neither memory nor time.
         with torch.device("meta"):
             model = cls(checkpoint.config, **arguments)

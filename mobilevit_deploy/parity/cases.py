@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from mobilevit_deploy.image.spec import PreprocessSpec
 
@@ -16,25 +16,39 @@ GENERATED = 8
 
 @dataclass(frozen=True)
 class Case:
-    """One input: ``pixel_values`` is float32 (1, 3, height, width), as preprocessing leaves it."""
+    """One input: an RGB picture, from which reference and artifact are each fed by their own rules."""
 
     name: str
-    pixel_values: NDArray[Any]
+    picture: Image
 
 
 def parity_cases(preprocess: PreprocessSpec) -> list[Case]:
-    """Real photographs, generated pictures, all black, all white, and saturated noise, preprocessed."""
+    """Real photographs, generated pictures, all black, all white, and saturated noise.
+
+    The last three have the size at which ``preprocess`` does not resize, which would blur the noise.
+    """
     import numpy as np
+    from PIL import Image
 
     from mobilevit_deploy.demo import parity_photographs
     from mobilevit_deploy.demo.shapes import generate
     from mobilevit_deploy.image import load_image
 
-    cases = [Case(path.stem, preprocess.apply(load_image(path))) for path in parity_photographs()]
+    cases = [Case(path.stem, load_image(path)) for path in parity_photographs()]
     cases += [
-        Case(f"generated-{i}", preprocess.apply(generate(i, split="heldout").image)) for i in range(GENERATED)
+        Case(f"generated-{i}", Image.fromarray(generate(i, split="heldout").image)) for i in range(GENERATED)
     ]
-    shape = cases[0].pixel_values.shape
-    noise = np.random.default_rng(0).integers(0, 2, size=shape)
-    synthetic = {"black": np.zeros(shape), "white": np.ones(shape), "saturated-noise": noise}
-    return cases + [Case(name, pixels.astype(np.float32)) for name, pixels in synthetic.items()]
+    shape = (*_size_left_alone(preprocess), 3)
+    noise = np.random.default_rng(0).integers(0, 2, size=shape) * 255
+    synthetic = {"black": np.zeros(shape), "white": np.full(shape, 255), "saturated-noise": noise}
+    return cases + [
+        Case(name, Image.fromarray(levels.astype(np.uint8))) for name, levels in synthetic.items()
+    ]
+
+
+def _size_left_alone(preprocess: PreprocessSpec) -> tuple[int, int]:
+    """Height and width of a picture that is not resized."""
+    edge = preprocess.resize_shortest_edge
+    size = preprocess.resize_to or ((edge, edge) if edge is not None else preprocess.crop)
+    assert size is not None, "a graph's input has a fixed size"
+    return size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from mobilevit_deploy.parity.result import CaseParity, OutputParity, ParityResul
 from mobilevit_deploy.parity.tolerance import Tolerance
 
 Array = NDArray[Any]
+Size = tuple[int, int]
 
 MIN_SPREAD = 1e-6
 """A reference output flatter than this proves nothing: untrained MobileViT gives logits of 1e-41, and any
@@ -28,6 +31,7 @@ def compare(
     *,
     tolerance: Tolerance,
     engine: str,
+    image_size: tuple[int, int] = (1, 1),
 ) -> ParityResult:
     """Judge an artifact's outputs.
 
@@ -38,6 +42,7 @@ def compare(
         produced: the same from the artifact.
         tolerance: what is allowed.
         engine: what ran the artifact.
+        image_size: height and width of the input, at which segmentation is decided.
 
     Returns:
         ``pass``, or ``fail`` with a reason for every bound exceeded. Metrics are complete either way, except
@@ -52,9 +57,9 @@ def compare(
         reasons += faults.reasons
         if not faults.comparable:
             continue
-        parity = _measure(spec.name, cases, expected, actual)
+        parity = _measure(spec, cases, expected, actual, image_size)
         measured.append(parity)
-        reasons += _vacuous(spec.name, parity, expected)
+        reasons += _vacuous(parity, expected)
         reasons += _exceeded(parity, tolerance)
     return ParityResult(
         verdict="fail" if reasons else "pass",
@@ -94,45 +99,62 @@ def _form_faults(
 
 
 def _measure(
-    name: str, cases: Sequence[str], expected: Sequence[Array], actual: Sequence[Array]
+    spec: TensorSpec, cases: Sequence[str], expected: Sequence[Array], actual: Sequence[Array], size: Size
 ) -> OutputParity:
-    rows = [_measure_case(*row) for row in zip(cases, expected, actual, strict=True)]
+    rows = [_measure_case(spec, size, *row) for row in zip(cases, expected, actual, strict=True)]
     return OutputParity(
-        name=name,
+        name=spec.name,
+        decides="pixels" if "H" in spec.layout else "inputs",
         max_abs_error=_worst(max, [row.max_abs_error for row in rows]),
         max_error=_worst(max, [row.max_error for row in rows]),
         cosine=_worst(min, [row.cosine for row in rows]),
         sqnr_db=_worst(min, [row.sqnr_db for row in rows]),
-        top1_agreement=sum(row.top1_reference == row.top1_artifact for row in rows) / len(rows),
-        top5_overlap=sum(row.top5_overlap for row in rows) / len(rows),
+        top1_agreement=sum(row.top1_agreement for row in rows) / len(rows),
+        top5_overlap=_mean([row.top5_overlap for row in rows]),
         cases=tuple(rows),
     )
 
 
-def _measure_case(case: str, want: Array, got: Array) -> CaseParity:
+def _measure_case(spec: TensorSpec, size: Size, case: str, want: Array, got: Array) -> CaseParity:
+    wanted, chosen = (metrics.decisions(array, spec.layout, size) for array in (want, got))
+    row = CaseParity(case=case, top1_agreement=float((wanted == chosen).mean()))
+    if "C" not in spec.layout:
+        return row
     spread = metrics.spread(want)
     error = metrics.max_abs_error(want, got)
-    return CaseParity(
-        case=case,
-        spread=spread,
-        max_abs_error=error,
-        mean_abs_error=metrics.mean_abs_error(want, got),
-        max_error=error / max(spread, MIN_SPREAD),
-        cosine=metrics.cosine(want, got),
-        sqnr_db=metrics.sqnr_db(want, got),
-        top1_reference=metrics.top_k(want, 1)[0],
-        top1_artifact=metrics.top_k(got, 1)[0],
-        top5_overlap=metrics.top_k_overlap(want, got, 5),
-    )
+    numbers: dict[str, Any] = {
+        "spread": spread,
+        "max_abs_error": error,
+        "mean_abs_error": metrics.mean_abs_error(want, got),
+        "max_error": error / max(spread, MIN_SPREAD),
+        "cosine": metrics.cosine(want, got),
+        "sqnr_db": metrics.sqnr_db(want, got),
+    }
+    if "H" not in spec.layout:
+        numbers |= {
+            "top1_reference": int(wanted[0]),
+            "top1_artifact": int(chosen[0]),
+            "top5_overlap": metrics.top_k_overlap(want, got, 5),
+        }
+    return row.model_copy(update=numbers)
 
 
-def _worst(pick: Any, values: Sequence[float]) -> float:
+def _mean(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _worst(pick: Any, values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return None
     # min() and max() pass over a NaN that does not come first; a NaN is always the worst.
-    return float("nan") if any(np.isnan(values)) else float(pick(values))
+    return float("nan") if any(np.isnan(numbers)) else float(pick(numbers))
 
 
-def _vacuous(name: str, parity: OutputParity, expected: Sequence[Array]) -> list[str]:
-    flat = [row.case for row in parity.cases if not row.spread > MIN_SPREAD]
+def _vacuous(parity: OutputParity, expected: Sequence[Array]) -> list[str]:
+    name = parity.name
+    flat = [row.case for row in parity.cases if row.spread is not None and not row.spread > MIN_SPREAD]
     if flat:
         return [f"the reference's own {name} has no spread on {flat[0]}: a match proves nothing"]
     first, *others = expected
@@ -142,23 +164,34 @@ def _vacuous(name: str, parity: OutputParity, expected: Sequence[Array]) -> list
 
 
 def _exceeded(parity: OutputParity, tolerance: Tolerance) -> list[str]:
-    # Written as `not (good)`, so that a NaN fails.
+    # Written as `not (good)`, so that a NaN fails. Class numbers have no error, and no bound on it.
     reasons = []
     name = parity.name
-    if tolerance.max_error is not None and not parity.max_error <= tolerance.max_error:
-        worst = max(parity.cases, key=lambda row: row.max_error)
+    if _fails(parity.max_error, tolerance.max_error, operator.le):
+        worst = max(parity.cases, key=lambda row: row.max_error or 0.0)
         reasons.append(
             f"{name}: error {parity.max_error:.2e} of the reference's spread exceeds "
             f"{tolerance.max_error:.0e} (worst on {worst.case})"
         )
-    if tolerance.min_cosine is not None and not parity.cosine >= tolerance.min_cosine:
+    if _fails(parity.cosine, tolerance.min_cosine, operator.ge):
         reasons.append(f"{name}: cosine {parity.cosine:.6f} is below {tolerance.min_cosine}")
-    if tolerance.min_sqnr_db is not None and not parity.sqnr_db >= tolerance.min_sqnr_db:
+    if _fails(parity.sqnr_db, tolerance.min_sqnr_db, operator.ge):
         reasons.append(f"{name}: SQNR {parity.sqnr_db:.1f} dB is below {tolerance.min_sqnr_db:.0f} dB")
-    if not parity.top1_agreement >= tolerance.min_top1:
-        wrong = [row.case for row in parity.cases if row.top1_reference != row.top1_artifact]
+    needed = tolerance.min_pixels if parity.decides == "pixels" else tolerance.min_top1
+    if not parity.top1_agreement >= needed:
+        wrong = sorted(parity.cases, key=lambda row: row.top1_agreement)
+        differing = ", ".join(row.case for row in wrong[:3] if row.top1_agreement < 1)
         reasons.append(
-            f"{name}: best class agrees on {parity.top1_agreement:.1%} of inputs, "
-            f"{tolerance.min_top1:.0%} are needed (differs on {', '.join(wrong[:3])})"
+            f"{name}: best class agrees on {_percent(parity.top1_agreement)} of {parity.decides}, "
+            f"{_percent(needed)} are needed (differs on {differing})"
         )
     return reasons
+
+
+def _fails(value: float | None, bound: float | None, good: Callable[[float, float], bool]) -> bool:
+    return value is not None and bound is not None and not good(value, bound)
+
+
+def _percent(share: float) -> str:
+    """``100%`` or ``99.87%``, never rounded up to a whole one."""
+    return "100%" if share == 1 else f"{math.floor(share * 1e4) / 100:.2f}%"

@@ -58,5 +58,30 @@ def top_k_overlap(reference: Array, output: Array, k: int) -> float:
     return len(set(best) & set(top_k(output, k))) / len(best)
 
 
+def decisions(output: Array, layout: str, size: tuple[int, int]) -> Array:
+    """The classes that an output stands for.
+
+    Args:
+        output: scores of classes, or the class numbers themselves.
+        layout: its axes; scores have a ``C`` among them.
+        size: height and width of the input, to which maps of scores are scaled up first.
+
+    Returns:
+        int64, one number for each input (N,) or for each of its pixels (N, height, width).
+    """
+    if "C" not in layout:
+        return output.astype(np.int64)
+    if "H" not in layout:
+        best: Array = output.argmax(layout.index("C"))
+        return best
+    import torch
+    import torch.nn.functional as F
+
+    scores = torch.from_numpy(np.ascontiguousarray(np.moveaxis(output, layout.index("C"), 1), np.float32))
+    scaled = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+    chosen: Array = scaled.argmax(1).numpy()
+    return chosen
+
+
 def _error(reference: Array, output: Array) -> Array:
     return output.astype(np.float64) - reference.astype(np.float64)

@@ -19,31 +19,45 @@ class _Record(BaseModel):
 class CaseParity(_Record):
     """One output on one input.
 
-    ``max_error`` is ``max_abs_error`` over ``spread``; ``top1_*`` are class indices.
+    Attributes:
+        max_error: ``max_abs_error`` over ``spread``. The numeric figures are None for class numbers, whose
+            differences mean nothing.
+        top1_agreement: share of decisions that agree: a classifier makes one an input, segmentation one a
+            pixel of the input, from its logits after bilinear up-sampling.
+        top1_reference: the class decided for; None where there are many decisions.
+        top5_overlap: share of the reference's five best classes among the artifact's; None likewise.
     """
 
     case: str
-    spread: float
-    max_abs_error: float
-    mean_abs_error: float
-    max_error: float
-    cosine: float
-    sqnr_db: float
-    top1_reference: int
-    top1_artifact: int
-    top5_overlap: float
+    spread: float | None = None
+    max_abs_error: float | None = None
+    mean_abs_error: float | None = None
+    max_error: float | None = None
+    cosine: float | None = None
+    sqnr_db: float | None = None
+    top1_agreement: float
+    top1_reference: int | None = None
+    top1_artifact: int | None = None
+    top5_overlap: float | None = None
 
 
 class OutputParity(_Record):
-    """One output over all inputs: every figure is that of the worst input, agreement is a share of inputs."""
+    """One output over all inputs.
+
+    Every numeric figure is that of the worst input; agreement is the mean over inputs.
+
+    Attributes:
+        decides: what a decision is made for, ``inputs`` or ``pixels``.
+    """
 
     name: str
-    max_abs_error: float
-    max_error: float
-    cosine: float
-    sqnr_db: float
+    decides: Literal["inputs", "pixels"]
+    max_abs_error: float | None = None
+    max_error: float | None = None
+    cosine: float | None = None
+    sqnr_db: float | None = None
     top1_agreement: float
-    top5_overlap: float
+    top5_overlap: float | None = None
     cases: tuple[CaseParity, ...]
 
 

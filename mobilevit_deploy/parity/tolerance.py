@@ -13,6 +13,7 @@ class Tolerance(BaseModel):
         min_cosine: smallest cosine similarity.
         min_sqnr_db: smallest signal to quantisation noise ratio, in dB.
         min_top1: smallest share of inputs, 0 to 1, on which the best class is the reference's.
+        min_pixels: smallest share of pixels, 0 to 1, likewise, for segmentation.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -21,6 +22,7 @@ class Tolerance(BaseModel):
     min_cosine: float | None = None
     min_sqnr_db: float | None = None
     min_top1: float = 1.0
+    min_pixels: float = 0.999
 
 
 FP32 = Tolerance(max_error=1e-4, min_cosine=0.99999)

@@ -85,23 +85,31 @@ class Row(BaseModel):
         found: dict[str, float] = {}
         for output in self.manifest.parity.outputs:
             for case in output.cases:
-                found[case.case] = max(found.get(case.case, 0.0), case.max_error)
+                if case.max_error is not None:
+                    found[case.case] = max(found.get(case.case, 0.0), case.max_error)
         return found
 
     @property
     def max_error(self) -> float | None:
-        """Largest error of any output on any input, as a fraction of the reference's spread."""
-        return max((output.max_error for output in self.manifest.parity.outputs), default=None)
+        """Largest error of any output on any input, as a fraction of the reference's spread.
+
+        None for class numbers, which have none.
+        """
+        return max(self._figures("max_error"), default=None)
 
     @property
     def sqnr_db(self) -> float | None:
         """Smallest signal to quantisation noise ratio of any output on any input."""
-        return min((output.sqnr_db for output in self.manifest.parity.outputs), default=None)
+        return min(self._figures("sqnr_db"), default=None)
 
     @property
     def top1_agreement(self) -> float | None:
-        """Share of inputs on which the best class is the reference's."""
-        return min((output.top1_agreement for output in self.manifest.parity.outputs), default=None)
+        """Share of inputs, or of pixels, on which the best class is the reference's."""
+        return min(self._figures("top1_agreement"), default=None)
+
+    def _figures(self, name: str) -> list[float]:
+        figures = (getattr(output, name) for output in self.manifest.parity.outputs)
+        return [figure for figure in figures if figure is not None]
 
 
 class Broken(BaseModel):
@@ -243,7 +251,7 @@ def _read_artifacts(root: Path) -> tuple[dict[str, Manifest], list[Broken]]:
 
 def _order(manifest: Manifest) -> tuple[object, ...]:
     subject = Subject.of(manifest)
-    return subject.model, subject.image_size, subject.target, subject.precision
+    return subject.model, subject.image_size, subject.target, subject.precision, subject.file
 
 
 def _read_measurements(root: Path) -> tuple[list[Measurement], list[str]]:
@@ -311,7 +319,9 @@ def _sum_up(group: Sequence[tuple[Measurement, Timing]]) -> Timed:
 
 def _with_labels(rows: Sequence[Row]) -> list[Row]:
     """Name each row by its target and precision, and by whatever else tells rows apart."""
-    parts = [_distinctions(row) for row in rows]
+    converters = {(row.manifest.target, row.manifest.converter) for row in rows}
+    contested = {target for target, _ in converters if sum(name == target for name, _ in converters) > 1}
+    parts = [_distinctions(row, contested) for row in rows]
     telling = [len(set(column) - {None}) > 1 for column in zip(*parts, strict=True)]
     return [
         row.model_copy(
@@ -326,12 +336,17 @@ def _with_labels(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _distinctions(row: Row) -> tuple[str | None, ...]:
+def _distinctions(row: Row, contested: set[str]) -> tuple[str | None, ...]:
+    """What may tell a row from others; ``contested`` are targets whose files come from several converters."""
     height, width = row.image_size
     folder = Path(row.path).parent.as_posix()
+    (given, *_), (wanted, *_) = row.manifest.inputs, row.manifest.outputs
     return (
         row.manifest.model.name,
         f"{height}x{width}",
+        f"{given.name} in",
+        f"{wanted.name} out",
+        f"by {row.manifest.converter}" if row.manifest.target in contested else None,
         "" if folder == "." else f"in {folder}",
         _threads(row.timed.threads) if row.timed else None,
         f"on {row.timed.device}" if row.timed else None,

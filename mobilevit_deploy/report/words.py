@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mobilevit_deploy.artifact import Manifest, TensorSpec
+from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.bench.environment import Conditions, Machine
 from mobilevit_deploy.bench.sampling import WARMUP_RULE
 from mobilevit_deploy.bench.statistics import Estimate
+from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.parity.tolerance import Tolerance
 from mobilevit_deploy.report.data import Report, Row, Timed
@@ -23,7 +24,8 @@ _PARITY = (
     "The file on disk was run by its runtime and compared with the PyTorch reference on {inputs}: "
     "photographs, generated pictures, black, white and saturated noise. The figures are those of the worst "
     "input. The error is the largest absolute difference of any logit, as a fraction of the spread (largest "
-    "minus smallest) of the reference's logits; SQNR is the power of the logits over that of their error."
+    "minus smallest) of the reference's logits; SQNR is the power of the logits over that of their error. "
+    "Top-1 is the share of inputs, or in segmentation of pixels, that both give the same best class."
 )
 _SIZE = "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes."
 _LOAD = (
@@ -188,6 +190,7 @@ def tolerance(bounds: Tolerance) -> str:
     if bounds.min_sqnr_db is not None:
         parts.append(f"SQNR at least {bounds.min_sqnr_db:g} dB")
     parts.append(f"the best class agrees on {share(bounds.min_top1)} of inputs")
+    parts.append(f"in segmentation on {share(bounds.min_pixels)} of pixels")
     return ", ".join(parts)
 
 
@@ -206,9 +209,8 @@ def feedings(report: Report) -> list[list[Row]]:
     return list(found.values())
 
 
-def feeding(manifest: Manifest) -> list[str]:
-    """How a picture becomes the input of an artifact, step by step."""
-    how = manifest.preprocessing
+def feeding(how: PreprocessSpec, spec: TensorSpec) -> list[str]:
+    """How a picture becomes the input ``spec`` of an artifact, step by step."""
     steps = ["Decode the picture to 8-bit RGB, turned upright as its EXIF orientation says."]
     if how.resize_shortest_edge is not None:
         steps.append(
@@ -219,13 +221,12 @@ def feeding(manifest: Manifest) -> list[str]:
         steps.append(f"Scale it to {pixels(how.resize_to)} ({how.resample}, antialiased).")
     if how.crop is not None:
         steps.append(f"Cut {pixels(how.crop)} out of its centre; surround what is too small with zeros.")
-    steps.append(f"Multiply the grey levels by {_factor(how.rescale_factor)}; subtract nothing.")
-    spec = manifest.inputs[0]
-    steps.append(
-        f"Order the channels {how.channel_order} and the axes {spec.layout}: "
-        f"{spec.name}, {spec.dtype} {list(spec.shape)}."
-    )
-    return steps
+    order = f"Order the channels {how.channel_order} and the axes {spec.layout}"
+    if spec.dtype == "uint8":
+        order = f"Keep the grey levels 0 to 255, the channels {how.channel_order} and the axes {spec.layout}"
+    else:
+        steps.append(f"Multiply the grey levels by {_factor(how.rescale_factor)}; subtract nothing.")
+    return [*steps, f"{order}: {spec.name}, {spec.dtype} {list(spec.shape)}."]
 
 
 def provenance(report: Report) -> list[tuple[str, str]]:

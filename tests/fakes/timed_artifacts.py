@@ -14,6 +14,7 @@ from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.parity.result import CaseParity, OutputParity, ParityResult, Verdict
 from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.task import Task
 
 LABELS = ("circle", "square", "star")
 CASES = ("astronaut", "coffee", "black", "white")
@@ -36,23 +37,28 @@ def manifest_of(path: Path, outcome: ParityResult, **changes: Any) -> Manifest:
     """The manifest of a 3-class model, 32 pixels high and 48 wide."""
     pixels = TensorSpec(name="pixel_values", shape=(1, 3, 32, 48), dtype="float32", layout="NCHW")
     logits = TensorSpec(name="logits", shape=(1, len(LABELS)), dtype="float32", layout="NC")
+    preprocessing = PreprocessSpec(
+        resize_shortest_edge=36,
+        resample="bilinear",
+        crop=(32, 48),
+        rescale_factor=1 / 255,
+        channel_order="BGR",
+    )
     content = {
         "file": path.name,
         "sha256": digest(path),
         "bytes": size(path),
         "target": "timed",
+        "converter": "none",
+        "task": Task.CLASSIFICATION,
         "precision": Precision.FP32,
         "inputs": (pixels,),
         "outputs": (logits,),
-        "preprocessing": PreprocessSpec(
-            resize_shortest_edge=36,
-            resample="bilinear",
-            crop=(32, 48),
-            rescale_factor=1 / 255,
-            channel_order="BGR",
-        ),
+        "preprocessing": preprocessing,
         "labels": LABELS,
-        "model": ModelCard(name="tiny", source="demo", weights_sha256="0" * 64, config={}),
+        "model": ModelCard(
+            name="tiny", source="demo", weights_sha256="0" * 64, config={}, preprocessing=preprocessing
+        ),
         "rewrites": (),
         "libraries": {"numpy": "2.0"},
         "parity": outcome,
@@ -75,6 +81,7 @@ def parity(verdict: Verdict = "pass", *, error: float = 2e-6) -> ParityResult:
             max_error=error / index,
             cosine=0.999999,
             sqnr_db=110.0 + index,
+            top1_agreement=float(verdict == "pass"),
             top1_reference=0,
             top1_artifact=0 if verdict == "pass" else 1,
             top5_overlap=1.0,
@@ -83,6 +90,7 @@ def parity(verdict: Verdict = "pass", *, error: float = 2e-6) -> ParityResult:
     )
     output = OutputParity(
         name="logits",
+        decides="inputs",
         max_abs_error=8.0 * error,
         max_error=error,
         cosine=0.999999,
@@ -91,7 +99,7 @@ def parity(verdict: Verdict = "pass", *, error: float = 2e-6) -> ParityResult:
         top5_overlap=1.0,
         cases=rows,
     )
-    reasons = () if verdict == "pass" else ("logits: best class agrees on 0.0% of inputs, 100% are needed",)
+    reasons = () if verdict == "pass" else ("logits: best class agrees on 0.00% of inputs, 100% are needed",)
     return ParityResult(
         verdict=verdict, engine="clock 1.0", tolerance=tolerance.FP32, outputs=(output,), reasons=reasons
     )

@@ -92,7 +92,7 @@ def test_changed_best_class_fails_even_where_errors_are_allowed() -> None:
     other = [array[:, [1, 0, *range(2, CLASSES)]] for array in nearly_tied]
     result = judge(other, reference=nearly_tied, tolerance=FP16)
     assert result.verdict == "fail"
-    assert "best class agrees on 0.0%" in result.reasons[0]
+    assert "best class agrees on 0.00%" in result.reasons[0]
 
 
 def test_dead_reference_is_refused() -> None:
@@ -122,3 +122,60 @@ def test_result_survives_json_with_infinities_and_nan() -> None:
     for result in (judge(REFERENCE), judge(changed(0, np.nan))):
         again = ParityResult.model_validate_json(result.model_dump_json())
         assert again.model_dump_json() == result.model_dump_json()
+
+
+class TestSegmentation:
+    """Outputs with a decision a pixel."""
+
+    SIZE = (32, 48)
+    MAPS = TensorSpec(name="logits", shape=(1, 4, 6, 3), dtype="float32", layout="NHWC")
+    MASK = TensorSpec(name="mask", shape=(1, 32, 48), dtype="int32", layout="NHW")
+    SCORES = tuple(RNG.normal(size=(1, 4, 6, 3)).astype(np.float32) * 5 for _ in range(3))
+    MASKS = tuple(RNG.integers(0, 3, size=(1, 32, 48)).astype(np.int32) for _ in range(3))
+
+    def judge(
+        self, spec: TensorSpec, reference: list[np.ndarray], produced: list[np.ndarray]
+    ) -> ParityResult:
+        return compare(
+            [spec],
+            [f"picture-{i}" for i in range(len(reference))],
+            [(array,) for array in reference],
+            [(array,) for array in produced],
+            tolerance=FP32,
+            engine="test",
+            image_size=self.SIZE,
+        )
+
+    def test_logits_are_measured_and_their_pixels_counted(self) -> None:
+        result = self.judge(self.MAPS, list(self.SCORES), [array * 1.000001 for array in self.SCORES])
+        assert result.passed, result.reasons
+        (output,) = result.outputs
+        assert output.decides == "pixels"
+        assert output.top1_agreement == 1
+        assert output.max_error is not None
+        assert output.cases[0].top1_reference is None
+
+    def test_class_numbers_have_no_error_only_agreement(self) -> None:
+        result = self.judge(self.MASK, list(self.MASKS), list(self.MASKS))
+        assert result.passed
+        assert result.outputs[0].max_error is result.outputs[0].sqnr_db is None
+        assert ParityResult.model_validate_json(result.model_dump_json()) == result
+
+    @pytest.mark.parametrize(("wrong", "verdict"), [(4, "pass"), (6, "fail")])
+    def test_one_pixel_in_a_thousand_may_differ(self, wrong: int, verdict: str) -> None:
+        produced = [mask.copy() for mask in self.MASKS]
+        flat = produced[1].reshape(-1)
+        flat[:wrong] = (flat[:wrong] + 1) % 3  # of 3 * 1536 pixels
+        result = self.judge(self.MASK, list(self.MASKS), produced)
+        assert result.verdict == verdict
+        assert all("picture-1" in reason and "of pixels" in reason for reason in result.reasons)
+
+    def test_swapped_classes_are_caught(self) -> None:
+        result = self.judge(self.MAPS, list(self.SCORES), [array[..., [1, 0, 2]] for array in self.SCORES])
+        assert not result.passed
+        assert any("of pixels" in reason for reason in result.reasons)
+
+    def test_reference_that_gives_every_picture_the_same_mask_is_refused(self) -> None:
+        same = [self.MASKS[0]] * 3
+        result = self.judge(self.MASK, same, same)
+        assert "same for every input" in result.reasons[0]

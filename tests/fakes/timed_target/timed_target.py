@@ -41,7 +41,7 @@ class TimedTarget:
             return Availability(False, "clock", reason="there is no clock", remedy="Buy a clock.")
         return Availability(usable=True, engine="clock")
 
-    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
         return ()
 
     def export(self, _graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:

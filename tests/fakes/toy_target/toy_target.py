@@ -31,7 +31,7 @@ class ToyTarget:
     def availability(self) -> Availability:
         return Availability(usable=True, engine="torch")
 
-    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
         return ()
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
