@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mobilevit_deploy.demo import DEMOS, demo_checkpoint
+from mobilevit_deploy.demo import DEMOS
 from mobilevit_deploy.demo.shapes import CLASSES, Sample, generate
 from mobilevit_deploy.image import MobileViTImageProcessor
 
@@ -162,31 +161,18 @@ def table_of(scores: Scores) -> Table:
     return lines
 
 
-def load(checkpoint: str) -> tuple[MobileViTForImageClassification | MobileViTForSemanticSegmentation, Path]:
-    """Load a model of the kind that its config names, and say where it lies."""
-    from mobilevit_deploy.model import (
-        MobileViTConfig,
-        MobileViTForImageClassification,
-        MobileViTForSemanticSegmentation,
-    )
-
-    folder = demo_checkpoint(checkpoint) if checkpoint in DEMOS else Path(checkpoint)
-    kinds = MobileViTConfig.from_pretrained(folder).architectures or ()
-    if MobileViTForSemanticSegmentation.__name__ in kinds:
-        return MobileViTForSemanticSegmentation.from_pretrained(folder), folder
-    return MobileViTForImageClassification.from_pretrained(folder), folder
-
-
 def main(
-    checkpoint: Annotated[str, typer.Argument(help=f"A folder, or {' or '.join(DEMOS)}.")] = "demo",
+    checkpoint: Annotated[str, typer.Argument(help=f"A folder, a hub id, or {' or '.join(DEMOS)}.")] = "demo",
     count: Annotated[int, typer.Option(min=len(CLASSES), help="Held-out pictures.")] = HELD_OUT,
 ) -> None:
     """Print the top-1 accuracy or the IoU of a checkpoint on the demo's held-out pictures."""
     from rich.console import Console
 
-    model, folder = load(checkpoint)
-    processor = MobileViTImageProcessor.from_pretrained(folder)
-    Console().print(table_of(evaluate(model, processor, count=count - count % len(CLASSES))))
+    from mobilevit_deploy.reference import load_model
+
+    reference = load_model(checkpoint)
+    whole = count - count % len(CLASSES)
+    Console().print(table_of(evaluate(reference.model, reference.preprocess.to_processor(), count=whole)))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,19 @@ import torch
 from safetensors.torch import load_file
 
 from mobilevit_deploy.demo import DEMOS, demo_checkpoint
-from mobilevit_deploy.demo.evaluate import MASK_LABELS, evaluate, load, pixel_values
+from mobilevit_deploy.demo.evaluate import MASK_LABELS, Scores, evaluate, pixel_values
 from mobilevit_deploy.demo.shapes import CLASSES, held_out
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.image import MobileViTImageProcessor
+from mobilevit_deploy.reference import Reference, load_model
 
 LABELS = {"demo": CLASSES, "demo-segmentation": MASK_LABELS}
 
 each_demo = pytest.mark.parametrize("source", DEMOS)
+
+
+def scores_of(reference: Reference, *, count: int) -> Scores:
+    return evaluate(reference.model, reference.preprocess.to_processor(), count=count)
 
 
 def card(source: str) -> str:
@@ -50,7 +55,7 @@ def test_the_labels_are_those_of_the_data_set(source: str) -> None:
     config = json.loads((demo_checkpoint(source) / "config.json").read_text(encoding="utf-8"))
     assert config["id2label"] == {str(number): name for number, name in enumerate(labels)}
     assert config["label2id"] == {name: number for number, name in enumerate(labels)}
-    assert load(source)[0].config.num_labels == len(labels)
+    assert load_model(source).labels == labels
 
 
 @each_demo
@@ -65,9 +70,11 @@ def test_pictures_are_prepared_as_for_the_published_checkpoints(source: str) -> 
 @each_demo
 def test_transformers_loads_it_and_agrees(source: str) -> None:
     transformers = pytest.importorskip("transformers")
-    ours, folder = load(source)
-    theirs = getattr(transformers, type(ours).__name__).from_pretrained(folder, dtype=torch.float32).eval()
-    pixels = pixel_values(MobileViTImageProcessor.from_pretrained(folder), list(held_out(len(CLASSES))))
+    ours = load_model(source).model
+    kind = getattr(transformers, type(ours).__name__)
+    theirs = kind.from_pretrained(demo_checkpoint(source), dtype=torch.float32).eval()
+    processor = MobileViTImageProcessor.from_pretrained(demo_checkpoint(source))
+    pixels = pixel_values(processor, list(held_out(len(CLASSES))))
     with torch.inference_mode():
         expected, found = theirs(pixels).logits, ours(pixels).logits
     spread = expected.max() - expected.min()
@@ -77,8 +84,7 @@ def test_transformers_loads_it_and_agrees(source: str) -> None:
 
 def test_the_classifier_is_right_on_most_of_1200_held_out_pictures_but_not_on_all() -> None:
     """Trained, and not saturated: a saturated set would hide what an export or a quantisation breaks."""
-    model, folder = load("demo")
-    scores = evaluate(model, MobileViTImageProcessor.from_pretrained(folder), count=1200)
+    scores = scores_of(load_model("demo"), count=1200)
     assert 0.93 <= scores.mean <= 0.98
     assert min(scores.by_class.values()) > 0.8, scores
     # Other versions of torch and other CPUs round differently: one picture in 400 may fall on the other side.
@@ -86,9 +92,8 @@ def test_the_classifier_is_right_on_most_of_1200_held_out_pictures_but_not_on_al
 
 
 def test_the_segmenter_finds_the_pixels_of_every_shape() -> None:
-    model, folder = load("demo-segmentation")
     # Of the 1,200 pictures that the card speaks of, which would take a minute.
-    scores = evaluate(model, MobileViTImageProcessor.from_pretrained(folder), count=180)
+    scores = scores_of(load_model("demo-segmentation"), count=180)
     assert stated("demo-segmentation", "mIoU") >= 0.8
     assert scores.mean == pytest.approx(stated("demo-segmentation", "mIoU"), abs=0.04)
     assert min(scores.by_class.values()) > 0.6, scores
