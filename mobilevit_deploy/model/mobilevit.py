@@ -92,28 +92,26 @@ class MobileViTBlock(nn.Module):
         fits = whole == (height, width)
         # The published model stretches a map that patches do not tile, and shrinks it back afterwards.
         tiled = local if fits else _resize(local, whole)
-        tokens = self.layernorm(self.transformer(unfold(tiled, patch_size=self.patch_size)))
-        related = fold(tokens, patch_size=self.patch_size, height=whole[0], width=whole[1])
+        tokens = self.layernorm(self.transformer(self.unfold(tiled)))
+        related = self.fold(tokens, *whole)
         return related if fits else _resize(related, (height, width))
 
+    def unfold(self, features: Tensor) -> Tensor:
+        """Feature map [b, d, h, w] -> sequences [b*p*p, n, d], one for each place within a patch."""
+        b, d, h, w = features.shape
+        p = self.patch_size
+        cells = features.reshape(b * d, h // p, p, w // p, p)
+        cells = cells.permute(0, 2, 4, 1, 3)  # [b*d, p, p, h/p, w/p]
+        cells = cells.reshape(b, d, p * p, h // p * (w // p))  # [b, d, p*p, n]
+        return cells.permute(0, 2, 3, 1).flatten(0, 1)  # [b*p*p, n, d]
 
-def unfold(features: Tensor, *, patch_size: int) -> Tensor:
-    """Feature map [b, d, h, w] -> sequences [b*p*p, n, d], one for each place within a patch."""
-    b, d, h, w = features.shape
-    p = patch_size
-    cells = features.reshape(b * d, h // p, p, w // p, p)
-    cells = cells.permute(0, 2, 4, 1, 3)  # [b*d, p, p, h/p, w/p]
-    cells = cells.reshape(b, d, p * p, h // p * (w // p))  # [b, d, p*p, n]
-    return cells.permute(0, 2, 3, 1).flatten(0, 1)  # [b*p*p, n, d]
-
-
-def fold(tokens: Tensor, *, patch_size: int, height: int, width: int) -> Tensor:
-    """Inverse of ``unfold``: sequences [b*p*p, n, d] -> feature map [b, d, height, width]."""
-    p = patch_size
-    _, n, d = tokens.shape
-    cells = tokens.reshape(-1, p * p, n, d).permute(0, 3, 1, 2)  # [b, d, p*p, n]
-    cells = cells.reshape(-1, p, p, height // p, width // p)  # [b*d, p, p, h/p, w/p]
-    return cells.permute(0, 3, 1, 4, 2).reshape(-1, d, height, width)
+    def fold(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Inverse of ``unfold``: sequences [b*p*p, n, d] -> feature map [b, d, height, width]."""
+        _, n, d = tokens.shape
+        p = self.patch_size
+        cells = tokens.reshape(-1, p * p, n, d).permute(0, 3, 1, 2)  # [b, d, p*p, n]
+        cells = cells.reshape(-1, p, p, height // p, width // p)  # [b*d, p, p, h/p, w/p]
+        return cells.permute(0, 3, 1, 4, 2).reshape(-1, d, height, width)
 
 
 def _round_up(size: int, multiple: int) -> int:

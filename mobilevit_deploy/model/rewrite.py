@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mobilevit_deploy.model.deeplabv3 import Aspp
 from mobilevit_deploy.model.layers import ConvLayer, SelfAttention, TransformerLayer
 from mobilevit_deploy.model.mobilevit import MobileViTBlock, MobileViTModel
 from mobilevit_deploy.model.outputs import BackboneOutput
@@ -92,7 +93,29 @@ def layer_norm_as_linear(graph: nn.Module) -> None:
 
 def pool_keeping_dims(graph: nn.Module) -> None:
     """Keep the pooled map four-dimensional until it is flattened: XNNPACK takes no other mean."""
-    _replace(graph, MobileViTModel, PoolingBackbone)
+    _replace(
+        graph,
+        MobileViTModel,
+        lambda backbone: PoolingBackbone(backbone) if backbone.expand_output else backbone,
+    )
+
+
+def patches_in_four_dimensions(graph: nn.Module) -> None:
+    """Cut a map into patches by one transposition of four axes: runtimes have no kernels for more.
+
+    For graphs of one picture. Cells come in another order than in the reference, which attention does not
+    see: it treats sequences, and the tokens of each, all alike.
+    """
+    _replace(graph, MobileViTBlock, RankFourBlock)
+
+
+def add_pooled_branch(graph: nn.Module) -> None:
+    """Add DeepLabV3's mean of the map after the projection, instead of enlarging it to a map before.
+
+    The projection is linear, and where a branch is the same at every place, so is its share of the result.
+    Folds the projection's BatchNorm too.
+    """
+    _replace(graph, Aspp, PooledBranchAspp)
 
 
 REWRITES: Mapping[str, Rewrite] = MappingProxyType(
@@ -106,6 +129,8 @@ REWRITES: Mapping[str, Rewrite] = MappingProxyType(
             fold_layer_norm_affine,
             layer_norm_as_linear,
             pool_keeping_dims,
+            patches_in_four_dimensions,
+            add_pooled_branch,
         )
     }
 )
@@ -196,6 +221,50 @@ class PoolingBackbone(nn.Module):
         return dataclasses.replace(output, pooler_output=pooled.flatten(1))
 
 
+class RankFourBlock(MobileViTBlock):
+    """A MobileViT block for one picture, which holds no tensor of more than four axes."""
+
+    def __init__(self, block: MobileViTBlock) -> None:
+        nn.Module.__init__(self)
+        self.patch_size = block.patch_size
+        for name, layer in block.named_children():
+            self.add_module(name, layer)
+
+    def unfold(self, features: Tensor) -> Tensor:
+        """[1, d, h, w] -> sequences [p*p, n, d].
+
+        Axes that stay neighbours count as one: row and column within a patch lead, which keeps the row next
+        to the patch's column.
+        """
+        _, d, h, w = features.shape
+        p = self.patch_size
+        cells = features.reshape(d, h // p, p * (w // p), p)
+        return cells.permute(3, 2, 1, 0).reshape(p * p, h // p * (w // p), d)  # [p, p*(w/p), h/p, d] before
+
+    def fold(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Inverse of ``unfold``."""
+        p = self.patch_size
+        cells = tokens.reshape(p, p * (width // p), height // p, -1)
+        return cells.permute(3, 2, 1, 0).reshape(1, -1, height, width)
+
+
+class PooledBranchAspp(nn.Module):
+    """Atrous spatial pyramid pooling whose mean is projected on its own."""
+
+    def __init__(self, aspp: Aspp) -> None:
+        super().__init__()
+        fold_batch_norm(aspp)
+        self.convs = aspp.convs[:-1]
+        self.pooling = aspp.convs[-1].get_submodule("conv_1x1")
+        self.project, self.project_mean = _split_input(aspp.project.convolution, parts=len(aspp.convs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[b, c, h, w] -> [b, a, h, w]."""
+        maps = self.project(torch.cat([conv(features) for conv in self.convs], dim=1))  # [b, a, h, w]
+        mean = self.project_mean(self.pooling(features.mean(dim=(-2, -1), keepdim=True)))  # [b, a, 1, 1]
+        return F.relu(maps + mean)
+
+
 def _known(name: str) -> Rewrite:
     if name not in REWRITES:
         near = difflib.get_close_matches(name, REWRITES, n=1)
@@ -210,6 +279,16 @@ def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[..., nn.Modu
         for name, child in parent.named_children():
             if type(child) is kind:
                 setattr(parent, name, make(child))
+
+
+def _split_input(whole: nn.Conv2d, *, parts: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """Two 1x1 convolutions that add up to one: of all of its input's parts but the last, and of the last."""
+    last = whole.in_channels // parts
+    first = nn.Conv2d(whole.in_channels - last, whole.out_channels, 1, bias=False)
+    first.weight, first.bias = nn.Parameter(whole.weight[:, :-last]), whole.bias
+    second = nn.Conv2d(last, whole.out_channels, 1, bias=False)
+    second.weight = nn.Parameter(whole.weight[:, -last:])
+    return first.requires_grad_(False), second.requires_grad_(False)
 
 
 def _fold_affine(norm: nn.Module, *readers: nn.Linear | nn.Conv2d) -> None:

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification, MobileViTModel
-from mobilevit_deploy.model.mobilevit import fold, unfold
 
 MakeModel = Callable[..., Any]
 
@@ -192,12 +191,13 @@ def test_a_fresh_model_neither_dies_nor_explodes_on_photographs(preset: str) -> 
 
 
 def test_folding_undoes_unfolding() -> None:
+    block = MobileViTModel(MobileViTConfig.preset("xxs")).encoder.layer[-1]
     features = torch.rand(2, 3, 4, 6)
-    sequences = unfold(features, patch_size=2)
+    sequences = block.unfold(features)
     assert sequences.shape == (2 * 4, 6, 3)
     # The first sequence holds the upper left cell of every patch.
     assert torch.equal(sequences[0], features[0, :, ::2, ::2].flatten(1).T)
-    assert torch.equal(fold(sequences, patch_size=2, height=4, width=6), features)
+    assert torch.equal(block.fold(sequences, 4, 6), features)
 
 
 @torch.inference_mode()

@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
-from mobilevit_deploy.model.graph import deploy_graph
+from mobilevit_deploy.model import (
+    MobileViTConfig,
+    MobileViTForImageClassification,
+    MobileViTForSemanticSegmentation,
+)
+from mobilevit_deploy.model.graph import Model, deploy_graph
 from mobilevit_deploy.model.rewrite import REWRITES, rewrite
 
-Model = MobileViTForImageClassification
-MakeModel = Callable[..., Model]
+MakeModel = Callable[..., Any]
 
 ROUNDING = 1e-5
 """Largest error, as a share of the logits' spread; ten times what float32 shows here."""
@@ -21,12 +24,31 @@ SIZES = [(64, 64), (96, 64), (65, 97), (33, 70)]
 """Height and width; the last two give maps that patches do not tile."""
 
 every_rewrite = pytest.mark.parametrize("name", REWRITES)
+every_head = pytest.mark.parametrize(
+    "head",
+    [MobileViTForImageClassification, MobileViTForSemanticSegmentation],
+    ids=["classification", "segmentation"],
+)
 every_size = pytest.mark.parametrize("size", SIZES, ids=str)
 
 
 @pytest.fixture(scope="module")
-def model(live: Callable[[MobileViTConfig], Model]) -> Model:
-    return live(MobileViTConfig.preset("xxs", num_labels=10))
+def classifier(live: MakeModel) -> MobileViTForImageClassification:
+    model: MobileViTForImageClassification = live(MobileViTConfig.preset("xxs", num_labels=10))
+    return model
+
+
+@pytest.fixture(scope="module")
+def segmenter(live: MakeModel) -> MobileViTForSemanticSegmentation:
+    config = MobileViTConfig.preset("xxs", num_labels=6, output_stride=16, aspp_out_channels=32)
+    model: MobileViTForSemanticSegmentation = live(config, MobileViTForSemanticSegmentation)
+    return model
+
+
+@pytest.fixture(params=["classifier", "segmenter"])
+def model(request: pytest.FixtureRequest) -> Model:
+    either: Model = request.getfixturevalue(request.param)
+    return either
 
 
 class TestEachRewriteAlone:
@@ -45,21 +67,35 @@ class TestEachRewriteAlone:
             ("fold_query_scale", "div"),
             ("attention_bmm", "matmul"),
             ("layer_norm_as_linear", "layer_norm"),
+            ("add_pooled_branch", "upsample_bilinear2d"),
         ],
     )
-    def test_takes_its_operator_out_of_the_graph(self, model: Model, name: str, operator: str) -> None:
-        assert operator in _operators(deploy_graph(model, []))
-        assert operator not in _operators(deploy_graph(model, [name]))
+    def test_takes_its_operator_out_of_the_graph(
+        self, segmenter: MobileViTForSemanticSegmentation, name: str, operator: str
+    ) -> None:
+        assert operator in _operators(deploy_graph(segmenter, []))
+        assert operator not in _operators(deploy_graph(segmenter, [name]))
 
-    def test_fold_layer_norm_affine_leaves_layer_norm_nothing_but_to_normalise(self, model: Model) -> None:
-        graph = deploy_graph(model, ["fold_layer_norm_affine"])
+    def test_fold_layer_norm_affine_leaves_layer_norm_nothing_but_to_normalise(
+        self, classifier: MobileViTForImageClassification
+    ) -> None:
+        graph = deploy_graph(classifier, ["fold_layer_norm_affine"])
         norms = [module for module in graph.modules() if isinstance(module, nn.LayerNorm)]
         assert norms
         assert not any(norm.state_dict() for norm in norms)
 
-    def test_pool_keeping_dims_flattens_after_the_mean(self, model: Model) -> None:
-        (mean,) = _nodes(deploy_graph(model, ["pool_keeping_dims"]), "mean")
-        assert mean.meta["val"].shape == (1, model.config.neck_hidden_sizes[-1], 1, 1)
+    def test_pool_keeping_dims_flattens_after_the_mean(
+        self, classifier: MobileViTForImageClassification
+    ) -> None:
+        (mean,) = _nodes(deploy_graph(classifier, ["pool_keeping_dims"]), "mean")
+        assert mean.meta["val"].shape == (1, classifier.config.neck_hidden_sizes[-1], 1, 1)
+
+    @every_size
+    def test_patches_in_four_dimensions_leaves_no_tensor_with_more(
+        self, model: Model, size: tuple[int, int]
+    ) -> None:
+        assert _largest_rank(deploy_graph(model, []), size) > 4
+        assert _largest_rank(deploy_graph(model, ["patches_in_four_dimensions"]), size) == 4
 
     @every_rewrite
     def test_does_nothing_the_second_time(self, model: Model, name: str) -> None:
@@ -69,9 +105,10 @@ class TestEachRewriteAlone:
 
 
 class TestAllRewrites:
-    @pytest.mark.parametrize("preset", ["xxs", "xs", "s"])
-    def test_every_preset(self, live: Callable[[MobileViTConfig], Model], preset: str) -> None:
-        model = live(MobileViTConfig.preset(preset, num_labels=10))
+    @every_head
+    @pytest.mark.parametrize("preset", ["xs", "s"])
+    def test_every_preset(self, live: MakeModel, preset: str, head: type[Model]) -> None:
+        model = live(MobileViTConfig.preset(preset, num_labels=10), head)
         assert _error(deploy_graph(model, list(REWRITES)), model, (64, 64)) < ROUNDING
 
     @every_size
@@ -81,6 +118,7 @@ class TestAllRewrites:
     def test_any_order(self, model: Model) -> None:
         assert _error(deploy_graph(model, list(REWRITES)[::-1]), model, (65, 97)) < ROUNDING
 
+    @every_head
     @pytest.mark.parametrize(
         "fields",
         [
@@ -97,12 +135,9 @@ class TestAllRewrites:
         ids=str,
     )
     def test_other_architectures(
-        self,
-        live: Callable[[MobileViTConfig], Model],
-        tiny: MobileViTConfig,
-        fields: dict[str, Any],
+        self, live: MakeModel, tiny: MobileViTConfig, head: type[Model], fields: dict[str, Any]
     ) -> None:
-        model = live(tiny.updated(num_labels=10, **fields))
+        model = live(tiny.updated(num_labels=10, **fields), head)
         assert _error(deploy_graph(model, list(REWRITES)), model, (65, 97)) < ROUNDING
 
     def test_a_wrong_rewrite_would_be_seen(self, model: Model) -> None:
@@ -113,9 +148,9 @@ class TestAllRewrites:
         assert _error(graph, model, (64, 64)) > ROUNDING
 
 
-def test_unknown_name_suggests_the_nearest(model: Model) -> None:
+def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no rewrite 'fold_batchnorm'\. Did you mean 'fold_batch_norm'\?"):
-        rewrite(model, ["fold_batchnorm"])
+        rewrite(nn.Identity(), ["fold_batchnorm"])
 
 
 def _pixels(size: tuple[int, int], channels: int = 3) -> Tensor:
@@ -141,6 +176,12 @@ def _nodes(graph: nn.Module, operator: str) -> list[torch.fx.Node]:
 def _operators(graph: nn.Module) -> set[str]:
     program = torch.export.export(graph, (_pixels((64, 64)),))
     return {_name(node) for node in program.graph.nodes if node.op == "call_function"}
+
+
+def _largest_rank(graph: nn.Module, size: tuple[int, int]) -> int:
+    program = torch.export.export(graph, (_pixels(size),))
+    values = [node.meta.get("val") for node in program.graph.nodes]
+    return max(value.ndim for value in values if isinstance(value, Tensor))
 
 
 def _name(node: torch.fx.Node) -> str:
