@@ -27,6 +27,7 @@ from mobilevit_deploy.model.fields import (
     one_of,
     one_of_type,
 )
+from mobilevit_deploy.task import Task
 
 CONFIG_NAME = "config.json"
 MODEL_TYPE = "mobilevit"
@@ -166,6 +167,23 @@ class MobileViTConfig:
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             raise ValueError("problem_type single_label_classification needs at least 2 labels; it has 1.")
 
+    @property
+    def task(self) -> Task:
+        """What the checkpoint was trained for, by its ``architectures``; classification unless they tell."""
+        segments = any("SemanticSegmentation" in name for name in self.architectures or ())
+        return Task.SEGMENTATION if segments else Task.CLASSIFICATION
+
+    @property
+    def size(self) -> str | None:
+        """Which of the paper's three this is: ``xxs``, ``xs`` or ``s``; None if its widths are others."""
+        widths = ("hidden_sizes", "neck_hidden_sizes", "expand_ratio")
+        mine = [getattr(self, name) for name in widths]
+        defaults = {item.name: item.default for item in _fields()}
+        for name, preset in _PRESETS.items():
+            if mine == [{**defaults, **preset}[width] for width in widths]:
+                return name
+        return None
+
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
         """One of the paper's three sizes: ``xxs``, ``xs`` or ``s``, with any field overridden.
@@ -179,15 +197,15 @@ class MobileViTConfig:
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> MobileViTConfig:
-        """Reads the config of a checkpoint: a folder, a file in one, or a hub id.
+        """Reads the config of a checkpoint in any supported format: a folder, a file, or a hub id.
 
         Raises:
             CheckpointError: there is none, or it is no MobileViT's.
             HubError: the hub cannot be reached or has no such model.
         """
-        from mobilevit_deploy.model.checkpoint import read_config, resolve_checkpoint
+        from mobilevit_deploy.model.checkpoint import open_config
 
-        return read_config(resolve_checkpoint(source))
+        return open_config(source)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes config.json into a folder, made if need be; returns the file's path.
@@ -274,8 +292,6 @@ def _to_json(value: Any) -> Any:
 def _check_model_type(source: Mapping[str, Any]) -> None:
     found = source.get("model_type")
     if found is None and "architecture" in source:
-        raise ValueError(
-            f"this is timm's config of {source['architecture']!r}; Hugging Face's layout is supported."
-        )
+        raise ValueError(f"this is timm's config of {source['architecture']!r}, not Hugging Face's.")
     if found not in (None, MODEL_TYPE):
         raise ValueError(f"model_type is {found!r}; only {MODEL_TYPE!r} (the first MobileViT) is supported.")

@@ -252,10 +252,10 @@ def test_a_backbone_says_that_it_has_no_classifier(folder: Path, tmp_path: Path)
     assert "This is a backbone without a head" in refused(tmp_path / "backbone")
 
 
-def test_another_layout_is_recognised(folder: Path) -> None:
+def test_a_config_beside_weights_of_another_format_says_so(folder: Path) -> None:
     save_file({"stem.conv.weight": torch.zeros(16, 3, 3, 3)}, folder / "model.safetensors")
     for kind in (MobileViTForImageClassification, MobileViTModel):
-        assert "not in Hugging Face's layout" in refused(folder, kind)
+        assert "pass the weights file alone" in refused(folder, kind)
 
 
 def test_a_folder_without_weights_says_so(folder: Path) -> None:
