@@ -1,7 +1,7 @@
 """Deploy graphs: what targets convert. One tensor in, one tensor out, for one picture.
 
 A ``ClassifierGraph``, a ``SegmenterGraph`` or a ``MaskGraph`` holds the model as its ``.model``; a graph that
-takes the picture itself is a ``PictureGraph`` around one of these, its ``.graph``.
+takes the picture itself is a ``PictureGraph`` around one of these, its ``.tensor_graph``.
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ class PictureGraph(nn.Module):
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
-        self.graph = graph
+        self.tensor_graph = graph  # torch's own GraphModule, which this becomes, keeps something in `graph`
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB [1, height, width, 3], uint8 -> what ``graph`` gives."""
-        result: Tensor = self.graph(image.float().permute(0, 3, 1, 2))
+        result: Tensor = self.tensor_graph(image.float().permute(0, 3, 1, 2))
         return result
 
 

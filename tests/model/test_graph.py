@@ -141,7 +141,7 @@ class TestPictureInput:
         assert isinstance(graph, PictureGraph)
         assert _error(graph(_tensor(picture)), expected) < ROUNDING
         grey_levels = _tensor(picture).permute(0, 3, 1, 2).float()
-        assert _error(graph.graph(grey_levels), expected) < ROUNDING
+        assert _error(graph.tensor_graph(grey_levels), expected) < ROUNDING
 
     @torch.inference_mode()
     def test_may_be_folded_in_after_the_rewrites(self, model: Model) -> None:
