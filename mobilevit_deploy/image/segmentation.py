@@ -98,7 +98,7 @@ def _class_numbers(source: Any) -> NDArray[np.int32]:
         )
     if numbers.ndim != 2 or numbers.size == 0:
         raise ImageError(f"An array of shape {numbers.shape} is no segmentation map.", remedy=_REMEDY)
-    if numbers.dtype.kind not in "biuf" or not np.array_equal(numbers, np.trunc(numbers)):
+    if not _whole(numbers):
         raise ImageError(
             f"A segmentation map of {numbers.dtype} holds other than whole numbers.", remedy=_REMEDY
         )
@@ -108,6 +108,11 @@ def _class_numbers(source: Any) -> NDArray[np.int32]:
             remedy=f"Classes count from 0; pixels without a label are {UNLABELED}.",
         )
     return numbers.astype(np.int32)
+
+
+def _whole(numbers: NDArray[Any]) -> bool:
+    kind = numbers.dtype.kind
+    return kind in "biu" or (kind == "f" and np.array_equal(numbers, np.trunc(numbers)))
 
 
 def reduce_labels(classes: NDArray[np.int32]) -> NDArray[np.int32]:
