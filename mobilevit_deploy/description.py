@@ -110,7 +110,7 @@ def _reader(path: Path) -> Target:
 
 def disagreements(found: Description, manifest: Manifest) -> list[str]:
     """Where a file and the manifest beside it say different things, one sentence each."""
-    told = [
+    told: list[tuple[str, object, object]] = [
         ("inputs", _tensors(found.inputs), _tensors(manifest.inputs)),
         ("outputs", _tensors(found.outputs), _tensors(manifest.outputs)),
     ]

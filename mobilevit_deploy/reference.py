@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mobilevit_deploy.artifact import ModelCard, TensorSpec
-    from mobilevit_deploy.image import MobileViTImageProcessor, PreprocessSpec
+    from mobilevit_deploy.image import PreprocessSpec
     from mobilevit_deploy.model import MobileViTForImageClassification, MobileViTForSemanticSegmentation
-    from mobilevit_deploy.model.checkpoint import Checkpoint
+    from mobilevit_deploy.model.checkpoint import ChannelOrder
 
     Model = MobileViTForImageClassification | MobileViTForSemanticSegmentation
 
@@ -154,44 +154,36 @@ def load_model(
     """
     from mobilevit_deploy.demo import DEMOS, demo_checkpoint
     from mobilevit_deploy.image import PreprocessSpec
-    from mobilevit_deploy.model import MobileViTForImageClassification, MobileViTForSemanticSegmentation
     from mobilevit_deploy.model.checkpoint import open_checkpoint
-    from mobilevit_deploy.model.labels import read_labels
 
     source = DEMO if source is None else source
-    checkpoint = open_checkpoint(demo_checkpoint(str(source)) if source in DEMOS else source)
-    classes = {
-        Task.CLASSIFICATION: MobileViTForImageClassification,
-        Task.SEGMENTATION: MobileViTForSemanticSegmentation,
-    }
-    model = classes[checkpoint.task].from_checkpoint(checkpoint)
-    if labels is not None:
-        names = read_labels(Path(labels), model.config.num_labels)
-        model.config = model.config.updated(id2label=dict(enumerate(names)))
-    spec = PreprocessSpec.from_processor(_processor(checkpoint))
-    if channel_order is not None:
-        spec = spec.model_copy(update={"channel_order": _channel_order(channel_order)})
+    checkpoint = open_checkpoint(
+        demo_checkpoint(str(source)) if source in DEMOS else source,
+        channel_order=_channel_order(channel_order),
+        labels=labels,
+    )
+    processor, home = checkpoint.preprocessing, checkpoint.weights.parent
+    if processor is None:
+        raise CheckpointError(
+            f"{home} has no preprocessor_config.json, and channel order and scale must not be guessed.",
+            remedy="Copy the file from the original model, or write one with "
+            f"MobileViTImageProcessor(...).save_pretrained({str(home)!r}).",
+        )
+    spec = PreprocessSpec.from_processor(processor)
     if spec.input_size is None:
         raise CheckpointError(
-            f"{checkpoint.weights.parent / 'preprocessor_config.json'} neither crops nor resizes to a fixed "
-            "size.",
+            f"{home / 'preprocessor_config.json'} neither crops nor resizes to a fixed size.",
             remedy="A graph needs one: set do_center_crop to true and crop_size to the model's input size.",
         )
-    return Reference(name=checkpoint.name, source=str(source), model=model.eval(), preprocess=spec)
-
-
-def _processor(checkpoint: Checkpoint) -> MobileViTImageProcessor:
-    if checkpoint.preprocessing is not None:
-        return checkpoint.preprocessing
-    home = checkpoint.weights.parent
-    raise CheckpointError(
-        f"{home} has no preprocessor_config.json, and channel order and scale must not be guessed.",
-        remedy="Copy the file from the original model, or write one with "
-        f"MobileViTImageProcessor(...).save_pretrained({str(home)!r}).",
+    return Reference(
+        name=checkpoint.name, source=str(source), model=checkpoint.load().eval(), preprocess=spec
     )
 
 
-def _channel_order(name: str) -> str:
-    if name.upper() not in ("RGB", "BGR"):
+def _channel_order(name: str | None) -> ChannelOrder | None:
+    if name is None:
+        return None
+    orders: dict[str, ChannelOrder] = {"rgb": "RGB", "bgr": "BGR"}
+    if name.lower() not in orders:
         raise UsageError(f"There is no channel order '{name}'.", remedy="Give rgb or bgr.")
-    return name.upper()
+    return orders[name.lower()]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import mobilevit_deploy
-from mobilevit_deploy.artifact import manifest_path
-from mobilevit_deploy.demo import parity_photographs
-from mobilevit_deploy.errors import ImageError, TargetError, UsageError
+from mobilevit_deploy.artifact import manifest_path, open_artifact
+from mobilevit_deploy.errors import DeployError, TargetError, UsageError
+from mobilevit_deploy.pipeline import check
 from mobilevit_deploy.reference import Reference, load_model
 from mobilevit_deploy.target import Availability, get_target
 
@@ -41,7 +39,7 @@ def test_stages_are_told_in_the_order_of_the_program(reference: Reference, tmp_p
     )
     assert stages == ["load", "rewrite", "convert", "parity", "write"]
     assert made.path.name == "mobilevit-xxs-shapes-64x96-fp32.pt2"
-    assert made.manifest.inputs[0].shape == (1, 3, 64, 96)
+    assert made.manifest.inputs[0].shape == (1, 64, 96, 3)
     assert made.manifest.parity.passed
 
 
@@ -85,33 +83,6 @@ def test_verify_compares_with_another_model_if_asked(
     assert "does not hold the weights" in result.reasons[0]
 
 
-def test_prediction_of_the_artifact_is_that_of_the_reference(artifact_copy: Callable[..., Path]) -> None:
-    prediction = mobilevit_deploy.predict(parity_photographs()[0], artifact=artifact_copy("toy"))
-    assert prediction.artifact is not None
-    np.testing.assert_allclose(prediction.artifact, prediction.reference, atol=1e-5)
-    assert prediction.reference.sum() == pytest.approx(1)
-    assert len(prediction.best(3, of="artifact")) == 3
-
-
-def test_prediction_uses_the_weights_it_was_given_not_a_stale_artifact(
-    reference: Reference, tmp_path: Path
-) -> None:
-    photograph = parity_photographs()[0]
-    small = reference.resized((64, 64))
-    mobilevit_deploy.predict(photograph, model=small, target="toy", output=tmp_path)
-    changed = replace(load_model().resized((64, 64)), source=small.source)
-    changed.model.classifier.bias.data[3] += 5
-    prediction = mobilevit_deploy.predict(photograph, model=changed, target="toy", output=tmp_path)
-    assert prediction.artifact is not None
-    np.testing.assert_allclose(prediction.artifact, prediction.reference, atol=1e-5)
-
-
-def test_picture_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(ImageError, match=r"a\.png"):
-        mobilevit_deploy.predict(tmp_path / "a.png")
-
-
 def test_target_that_cannot_run_here(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
     absent = Availability(usable=False, engine="", reason="it is missing", remedy="Get it.")
     monkeypatch.setattr(type(get_target("toy")), "availability", lambda _: absent)
@@ -122,3 +93,52 @@ def test_target_that_cannot_run_here(monkeypatch: pytest.MonkeyPatch, reference:
 def test_unknown_precision(reference: Reference) -> None:
     with pytest.raises(UsageError, match="no precision 'int4'"):
         mobilevit_deploy.export(reference, target="toy", precision="int4")
+
+
+def test_unknown_converter_suggests_the_nearest(reference: Reference) -> None:
+    with pytest.raises(UsageError, match=r"no converter 'torch\.exports'") as caught:
+        mobilevit_deploy.export(reference, target="toy", converter="torch.exports")
+    assert "Did you mean 'torch.export'?" in caught.value.remedy
+
+
+def test_unknown_input(reference: Reference) -> None:
+    with pytest.raises(UsageError, match="no input 'video'"):
+        mobilevit_deploy.export(reference, target="toy", input="video")
+
+
+def test_channel_order_of_the_user_goes_into_the_file_and_its_manifest(tmp_path: Path) -> None:
+    as_declared = mobilevit_deploy.export("demo", target="toy", image_size=64, output=tmp_path / "bgr")
+    other = mobilevit_deploy.export(
+        "demo", target="toy", image_size=64, channel_order="rgb", output=tmp_path / "rgb"
+    )
+    assert as_declared.manifest.model.preprocessing.channel_order == "BGR"
+    assert other.manifest.model.preprocessing.channel_order == "RGB"
+    assert as_declared.manifest.parity.passed
+    assert other.manifest.parity.passed  # it equals its own reference, which takes RGB as well
+    assert mobilevit_deploy.verify(other.path).passed
+    assert as_declared.manifest.sha256 != other.manifest.sha256
+
+
+def test_one_order_passed_off_as_the_other_is_caught(tmp_path: Path) -> None:
+    """A file made for RGB, checked against the reference that takes BGR."""
+    rgb = mobilevit_deploy.export("demo", target="toy", image_size=64, channel_order="rgb", output=tmp_path)
+    result = check(open_artifact(rgb.path)[0], get_target("toy"), load_model("demo").resized((64, 64)))
+    assert not result.passed
+
+
+def test_labels_of_the_user_replace_the_checkpoints(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {i}" for i in range(12)), encoding="utf-8")
+    made = mobilevit_deploy.export("demo", target="toy", image_size=64, labels=names, output=tmp_path)
+    assert made.manifest.labels == tuple(f"class {i}" for i in range(12))
+    names.write_text("only one", encoding="utf-8")
+    with pytest.raises(DeployError, match="12"):
+        mobilevit_deploy.export("demo", target="toy", image_size=64, labels=names, output=tmp_path)
+
+
+def test_options_that_are_not_the_default_are_named_in_the_file(segmenter: Reference, tmp_path: Path) -> None:
+    made = mobilevit_deploy.export(
+        segmenter, target="toy", input="tensor", argmax=True, image_size=64, output=tmp_path
+    )
+    assert made.path.name == "mobilevit-xxs-shapes-segmentation-64-fp32-tensor-mask.pt2"
+    assert made.manifest.parity.passed

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mobilevit_deploy.demo import parity_photographs
 from mobilevit_deploy.demo.shapes import CLASSES, generate
+from mobilevit_deploy.pipeline import Exported
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.xdist_group("toy")
@@ -88,3 +89,37 @@ def test_model_folder_that_does_not_exist(cli: Cli, triangle: Path) -> None:
     done = cli("predict", triangle, "--model", "./no/such/folder")
     assert done.returncode == 3
     assert "no/such/folder" in done.stderr
+
+
+def test_segmentation_draws_its_classes_over_the_picture(cli: Cli, triangle: Path, tmp_path: Path) -> None:
+    done = cli("predict", triangle, "--model", "demo-segmentation", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"background", "triangle"} <= {row["label"] for row in found["reference"]}
+    drawn = Image.open(tmp_path / found["overlay"])
+    assert drawn.width >= 256
+    assert drawn.height >= 256
+
+
+def test_segmenting_artifact_stands_beside_the_reference(
+    cli: Cli, segmented: Callable[..., Exported], triangle: Path, tmp_path: Path
+) -> None:
+    path = segmented("toy", argmax=True).path
+    done = cli("predict", triangle, "--artifact", path, "--overlay", "new folder/drawn.png")
+    assert done.returncode == 0, done.stderr
+    assert "of the pixels the same class" in done.stdout
+    assert Image.open(tmp_path / "new folder" / "drawn.png").format == "PNG"
+
+
+def test_classifier_has_nothing_to_overlay(cli: Cli, triangle: Path, tmp_path: Path) -> None:
+    done = cli("predict", triangle, "--overlay", "drawn.png")
+    assert done.returncode == 2
+    assert "classifier" in done.stderr
+    assert not (tmp_path / "drawn.png").exists()
+
+
+@pytest.mark.parametrize("order", ["grb", ""])
+def test_unknown_channel_order(cli: Cli, triangle: Path, order: str) -> None:
+    done = cli("predict", triangle, "--channel-order", order)
+    assert done.returncode == 2
+    assert "rgb or bgr" in done.stderr
