@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from mobilevit_deploy.artifact import Artifact
+    from mobilevit_deploy.description import Description
 
 
 class CoremlTarget:
@@ -41,12 +42,16 @@ class CoremlTarget:
 
     def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
         """What its converter and its runtime gain by."""
-        # coremltools folds BatchNorm too, but slowly: done before, conversion takes a sixth less time. The scale
-        # of the query it leaves in the graph, as a multiplication of every attention's scores.
-        return ("fold_batch_norm", "fold_query_scale")
+        # coremltools folds BatchNorm too, but slowly: done before, conversion takes a sixth less time. The
+        # scale of the query it leaves in the graph, as a multiplication of every attention's scores.
+        # Core ML takes tensors of five axes, and slowly.
+        return ("fold_batch_norm", "fold_query_scale", "patches_in_four_dimensions", "add_pooled_branch")
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
-        """Write ``graph`` as an .mlpackage at ``out``, with float32 NCHW in and float32 logits out.
+        """Write ``graph`` as an .mlpackage at ``out``.
+
+        A picture goes in as a pixel buffer. A classifier also gives ``classLabel`` and ``classLabel_probs``,
+        by Core ML's convention; the artifact declares what is compared with the reference.
 
         Raises:
             ExportError: coremltools refused the graph.
@@ -69,6 +74,16 @@ class CoremlTarget:
         from .session import CoremlSession, InterpreterSession
 
         return CoremlSession(artifact) if runs_core_ml() else InterpreterSession(artifact)
+
+    def describe(self, path: Path) -> Description:
+        """Read what a package says about itself.
+
+        Raises:
+            ArtifactError: it cannot be read as an ML program.
+        """
+        from .describe import describe_package
+
+        return describe_package(path)
 
 
 def runs_core_ml() -> bool:

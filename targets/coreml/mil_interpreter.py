@@ -70,6 +70,21 @@ class _Step:
         return self.result.rounded(result)
 
 
+@dataclass(frozen=True)
+class _Classification:
+    """What ``classify``, the last operation of a classifier, makes of probabilities: no tensors."""
+
+    probabilities: str
+    classes: tuple[str, ...]
+    label: str
+    dictionary: str
+
+    def run(self, values: Mapping[str, Value]) -> dict[str, Any]:
+        numbers = values[self.probabilities].flatten().tolist()
+        by_class = dict(zip(self.classes, numbers, strict=True))
+        return {self.label: max(by_class, key=by_class.__getitem__), self.dictionary: by_class}
+
+
 class MilInterpreter:
     """A function of an ML program, ready to run.
 
@@ -83,20 +98,26 @@ class MilInterpreter:
     def __init__(self, function: Any) -> None:
         operations = list(function.operations)
         _refuse_unknown({operation.op_type for operation in operations})
+        constants = [op for op in operations if op.op_type == "const"]
+        computed = [op for op in operations if op.op_type not in {"const", "classify"}]
+        self._classifications = [_classification(op) for op in operations if op.op_type == "classify"]
+        named = {name for made in self._classifications for name in (made.label, made.dictionary)}
         self._inputs = [_variable(var) for var in function.inputs.values()]
-        self._outputs = [_variable(var) for var in function.outputs]
-        self._constants = {op.outputs[0].name: _constant(op.val.val) for op in operations if _is_const(op)}
-        steps = [_step(op) for op in operations if not _is_const(op)]
-        self._steps = _with_lifetimes(steps, keep={*self._constants, *(out.name for out in self._outputs)})
+        self._outputs = [_variable(var) for var in function.outputs if var.name not in named]
+        # The names of classes are no numbers, and belong to their operation.
+        self._constants = {op.outputs[0].name: _constant(op.val.val) for op in constants if not _is_list(op)}
+        kept = {out.name for out in self._outputs} | {made.probabilities for made in self._classifications}
+        self._steps = _with_lifetimes([_step(op) for op in computed], keep={*self._constants, *kept})
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """Evaluate the program.
 
         Args:
             inputs: an array for each input of the function, of the shape that it declares.
 
         Returns:
-            Each output of the function, in the dtype that it declares.
+            Each output of the function: an array in the dtype that it declares; of a classifier also the
+            best class, and a dictionary with the probability of each.
 
         Raises:
             SessionError: an input is missing or of another shape, or an operation failed.
@@ -109,7 +130,10 @@ class MilInterpreter:
                 values[step.result.name] = step.run(values)
                 for name in step.dead:
                     del values[name]
-            return {out.name: values[out.name].to(out.dtype).numpy() for out in self._outputs}
+            results = {out.name: values[out.name].to(out.dtype).numpy() for out in self._outputs}
+            for classification in self._classifications:
+                results |= classification.run(values)
+            return results
 
 
 def _given(variable: _Variable, inputs: Mapping[str, NDArray[Any]]) -> Tensor:
@@ -124,7 +148,7 @@ def _given(variable: _Variable, inputs: Mapping[str, NDArray[Any]]) -> Tensor:
 
 
 def _refuse_unknown(kinds: set[str]) -> None:
-    unknown = sorted(kinds - {"const"} - OPERATIONS.keys())
+    unknown = sorted(kinds - {"const", "classify"} - OPERATIONS.keys())
     if unknown:
         raise SessionError(
             f"The interpreter does not know these MIL operations: {', '.join(unknown)}.",
@@ -132,8 +156,10 @@ def _refuse_unknown(kinds: set[str]) -> None:
         )
 
 
-def _is_const(operation: Any) -> bool:
-    return bool(operation.op_type == "const")
+def _is_list(constant: Any) -> bool:
+    from coremltools.converters.mil.mil import types
+
+    return bool(types.is_list(constant.outputs[0].sym_type))
 
 
 def _variable(var: Any) -> _Variable:
@@ -164,6 +190,21 @@ def _step(operation: Any) -> _Step:
         elif source is not None:
             arguments[key] = source.name
     return _Step(operation.op_type, OPERATIONS[operation.op_type], arguments, _variable(result))
+
+
+def _classification(operation: Any) -> _Classification:
+    label, dictionary = operation.outputs
+    return _Classification(
+        probabilities=operation.probabilities.name,
+        classes=class_names(operation),
+        label=label.name,
+        dictionary=dictionary.name,
+    )
+
+
+def class_names(operation: Any) -> tuple[str, ...]:
+    """Names of the classes that a ``classify`` operation knows."""
+    return tuple(str(name) for name in operation.classes.val)
 
 
 def _with_lifetimes(steps: Sequence[_Step], keep: set[str]) -> list[_Step]:

@@ -112,6 +112,11 @@ def mul(*, x: Tensor, y: Tensor) -> Tensor:
     return x * y
 
 
+def reduce_argmax(*, x: Tensor, axis: int, keep_dims: bool) -> Tensor:
+    """Index of the largest value along ``axis``, int32. MIL leaves ties open; here the lowest index wins."""
+    return x.argmax(dim=axis, keepdim=keep_dims).to(torch.int32)
+
+
 def reduce_mean(*, x: Tensor, keep_dims: bool, axes: Sequence[int] | None = None) -> Tensor:
     """Mean over ``axes``, over all of them unless given."""
     return x.mean(tuple(range(x.dim()) if axes is None else axes), keepdim=keep_dims)
@@ -208,6 +213,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             linear,
             matmul,
             mul,
+            reduce_argmax,
             reduce_mean,
             relu,
             reshape,

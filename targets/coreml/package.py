@@ -11,6 +11,7 @@ what it checks, and the format is simple enough to be read directly.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +24,53 @@ MODEL_FILE = DATA / "com.apple.CoreML" / "model.mlmodel"
 """Where coremltools puts the program."""
 
 
-def read_function(package: Path) -> Any:
-    """The MIL function that a package holds, with its weights, as coremltools' in-memory representation.
+@dataclass(frozen=True)
+class Package:
+    """What a package holds.
+
+    Attributes:
+        description: protobuf ``ModelDescription``: what an app sees.
+        specification_version: which systems can read it; 7 is iOS 16.
+        function: the MIL function ``main`` with its weights, as coremltools' in-memory representation.
+    """
+
+    description: Any
+    specification_version: int
+    function: Any
+
+
+def read_package(path: Path) -> Package:
+    """Read a package from disk, completely.
 
     Raises:
         SessionError: files are missing, truncated or not what they should be.
     """
     try:
-        return _parse(package)
+        return _parse(path)
     except Exception as error:  # a damaged file can fail anywhere in protobuf, the MIL builder or native code
         raise SessionError(
-            f"{package} cannot be read as a Core ML package: {type(error).__name__}: {error}.",
+            f"{path} cannot be read as a Core ML package: {type(error).__name__}: {error}.",
             remedy="Export the model again.",
         ) from error
 
 
-def _parse(package: Path) -> Any:
+def _parse(path: Path) -> Package:
     ct = load_coremltools()
     with quiet():
         from coremltools.converters.mil.frontend.milproto.load import load
 
-        model = _model_file(package)
+        model = _model_file(path)
         spec = ct.proto.Model_pb2.Model()
         spec.ParseFromString(model.read_bytes())
+        kind = spec.WhichOneof("Type")
+        if kind != "mlProgram":
+            raise ValueError(f"it holds {kind or 'no model'}, not an ML program")
         program = load(
             spec,
             specification_version=spec.specificationVersion,
             file_weights_dir=str(model.parent / "weights"),
         )
-        return program.functions["main"]
+        return Package(spec.description, spec.specificationVersion, program.functions["main"])
 
 
 def _model_file(package: Path) -> Path:
