@@ -131,7 +131,8 @@ def _draw(prediction: Segmentation, image: Path, path: Path) -> None:
     from io import BytesIO
 
     from mobilevit_deploy.image import load_image
-    from mobilevit_deploy.image.overlay import mask_to_picture, overlay
+    from mobilevit_deploy.image.inverse import mask_to_picture
+    from mobilevit_deploy.image.overlay import overlay
     from mobilevit_deploy.output import write_bytes
 
     picture = load_image(image)
