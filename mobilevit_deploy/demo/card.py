@@ -49,10 +49,10 @@ _CLASSIFICATION = {
     "mean_name": "top-1",
     "source": "demo",
     "meaning": """\
-A person would be right on nearly every picture. The model, small and briefly trained, is not: translucent,
-textured or partly hidden shapes, clutter and look-alikes keep many of its decisions close, so that a mistake
-in an export shows in the accuracy. How hard the pictures are was chosen by looking at held-out ones: the
-accuracy says that the model works, not how well it generalises.""",
+A person would be right on nearly every picture. The model, small and briefly trained, is not quite:
+translucent, textured or partly hidden shapes, clutter and look-alikes mislead it now and then, so that a
+mistake in an export shows in the accuracy. How hard the pictures are was chosen by looking at held-out ones:
+the accuracy says that the model works, not how well it generalises.""",
 }
 
 _SEGMENTATION = {

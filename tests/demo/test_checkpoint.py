@@ -85,7 +85,7 @@ def test_transformers_loads_it_and_agrees(source: str) -> None:
 def test_the_classifier_is_right_on_most_of_1200_held_out_pictures_but_not_on_all() -> None:
     """Trained, and not saturated: a saturated set would hide what an export or a quantisation breaks."""
     scores = scores_of(load_model("demo"), count=1200)
-    assert 0.93 <= scores.mean <= 0.98
+    assert 0.93 <= scores.mean <= 0.99
     assert min(scores.by_class.values()) > 0.8, scores
     # Other versions of torch and other CPUs round differently: one picture in 400 may fall on the other side.
     assert scores.mean == pytest.approx(stated("demo", "top-1"), abs=0.0025)
