@@ -23,8 +23,9 @@ _SYSTEMS = {
     7: "iOS 16, macOS 13",
     8: "iOS 17, macOS 14",
     9: "iOS 18, macOS 15",
+    10: "iOS 26, macOS 26",
 }
-"""The first systems that read a specification version."""
+"""The first systems that read a specification version; there were no ML programs before 6."""
 
 _LAYOUTS = {1: "C", 2: "NC", 3: "NHW", 4: "NCHW"}
 
@@ -99,7 +100,7 @@ def _details(package: Package) -> dict[str, str]:
     kinds = Counter(op.op_type for op in package.function.operations if op.op_type != "const")
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda kind: -kind[1]))
     details = {
-        "runs on": f"{_SYSTEMS.get(version, 'newer systems')} (specification version {version})",
+        "runs on": f"{_SYSTEMS[version]} (specification version {version})",
         "operations": f"{kinds.total()}: {counts}",
         "computes in": ", ".join(sorted(_computed_types(package.function))),
         "weights": _weights(package.function),
@@ -118,7 +119,7 @@ def _computed_types(function: Any) -> set[str]:
 
 
 def _weights(function: Any) -> str:
-    """Megabytes of constants by their type, the largest share first, without what is less than a hundredth."""
+    """Megabytes of constants by their type, the largest first, without what is below a hundredth."""
     sizes: Counter[str] = Counter()
     for op in function.operations:
         if op.op_type == "const" and hasattr(op.val.val, "nbytes"):

@@ -13,6 +13,7 @@ from torch import nn
 from conftest import card
 from mobilevit_deploy.artifact import Artifact, TensorSpec
 from mobilevit_deploy.image.spec import PreprocessSpec
+from mobilevit_deploy.model.graph import PictureGraph
 from mobilevit_deploy.pipeline import Exported, export
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference
@@ -49,10 +50,10 @@ def mil_function(ct: Any) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def odd_fp16(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The bundled model at a size that patches do not tile, in float16."""
+    """The bundled model at a size that patches do not tile, in float16, fed with a tensor."""
     resized = reference.resized(ODD)
     output = tmp_path_factory.mktemp("coreml-odd")
-    return export(resized, target="coreml", precision="fp16", output=output)
+    return export(resized, target="coreml", precision="fp16", input="tensor", output=output)
 
 
 class SmallNet(nn.Module):
@@ -97,12 +98,32 @@ def small_spec() -> GraphSpec:
 
 
 @pytest.fixture(scope="session")
-def export_small(small_spec: GraphSpec) -> Callable[..., Artifact]:
-    """Export a module that takes and gives what ``SmallNet`` does."""
+def picture_spec(small_spec: GraphSpec) -> GraphSpec:
+    """What a ``PictureGraph`` around ``SmallNet`` takes and gives."""
+    given = TensorSpec(name="image", shape=(1, 10, 14, 3), dtype="uint8", layout="NHWC")
+    left = small_spec.card.preprocessing.for_picture_input()
+    return GraphSpec(given, small_spec.output, small_spec.card.model_copy(update={"preprocessing": left}))
 
-    def run(graph: nn.Module, folder: Path, precision: Precision = Precision.FP32) -> Artifact:
+
+@pytest.fixture(scope="session")
+def export_small(small_spec: GraphSpec) -> Callable[..., Artifact]:
+    """Export a module that takes and gives what ``SmallNet`` does, or what ``spec`` says."""
+
+    def run(
+        graph: nn.Module, folder: Path, precision: Precision = Precision.FP32, spec: GraphSpec | None = None
+    ) -> Artifact:
+        frozen = graph.eval().requires_grad_(False)
         return get_target("coreml").export(
-            graph.eval(), small_spec, ExportOptions(precision), folder / "small.mlpackage"
+            frozen, spec or small_spec, ExportOptions(precision), folder / "small.mlpackage"
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def picture_artifact(
+    picture_spec: GraphSpec, export_small: Callable[..., Artifact], tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
+    """``SmallNet`` with SiLU, fed with a picture, in float32."""
+    graph = PictureGraph(SmallNet(nn.SiLU()))
+    return export_small(graph, tmp_path_factory.mktemp("picture"), spec=picture_spec)

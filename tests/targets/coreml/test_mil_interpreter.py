@@ -155,6 +155,36 @@ def test_a_value_is_kept_until_its_last_use_and_no_longer(
     assert most <= 3  # the first, and argument and result of the operation that runs
 
 
+class TestClassify:
+    """The operation that gives no tensors: a name, and a dictionary."""
+
+    @staticmethod
+    def function(mil_function: Build, mb: Any, *classes: str) -> Any:
+        def body(x: Any) -> Any:
+            from coremltools.converters.mil.mil.operation import mil_list
+
+            scores = mb.mul(x=x, y=np.float32(2), name="scores")
+            label, table = mb.classify(
+                probabilities=mb.softmax(x=scores, name="p"), classes=mb.const(val=mil_list(list(classes)))
+            )
+            label.name, table.name = "label", "table"
+            return label, table, scores
+
+        return mil_function(body, (1, len(classes)))
+
+    def test_best_class_and_all_probabilities_by_name(self, mil_function: Build, mb: Any) -> None:
+        x = np.float32([[0.5, 1.5, -1]])
+        result = MilInterpreter(self.function(mil_function, mb, "cat", "dog", "eel")).run({"x": x})
+        expected = np.exp(2 * x[0]) / np.exp(2 * x[0]).sum()
+        assert result["label"] == "dog"
+        assert list(result["table"]) == ["cat", "dog", "eel"]
+        np.testing.assert_allclose(list(result["table"].values()), expected, rtol=1e-6)
+
+    def test_other_outputs_stay(self, mil_function: Build, mb: Any) -> None:
+        result = MilInterpreter(self.function(mil_function, mb, "a", "b")).run({"x": np.float32([[3, 4]])})
+        assert result["scores"].tolist() == [[6, 8]]
+
+
 class TestRefusal:
     def test_unknown_operations_are_all_named(self, mil_function: Build, mb: Any) -> None:
         function = mil_function(lambda x: mb.sin(x=mb.erf(x=mb.relu(x=x))), (1,))

@@ -50,6 +50,7 @@ TESTED = {
     "linear",
     "matmul",
     "mul",
+    "reduce_argmax",
     "reduce_mean",
     "relu",
     "reshape",
@@ -174,6 +175,17 @@ class TestReductions:
 
     def test_mean_over_everything_unless_told(self) -> None:
         check("reduce_mean", np.array(self.x.sum() / 120), x=self.x, keep_dims=False)
+
+    @pytest.mark.parametrize("axis", [1, -1])
+    @pytest.mark.parametrize("keep_dims", [False, True])
+    def test_argmax(self, axis: int, keep_dims: bool) -> None:
+        result = OPERATIONS["reduce_argmax"](x=torch.tensor(self.x), axis=axis, keep_dims=keep_dims)
+        assert result.dtype == torch.int32
+        assert np.array_equal(result.numpy(), self.x.argmax(axis, keepdims=keep_dims))
+
+    def test_argmax_of_a_tie_is_the_lowest(self) -> None:
+        x = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+        assert OPERATIONS["reduce_argmax"](x=x, axis=-1, keep_dims=False).tolist() == [1, 0]
 
     @pytest.mark.parametrize("axis", [1, -1])
     def test_softmax(self, axis: int) -> None:
@@ -313,6 +325,22 @@ class TestUpsampleBilinear:
             x=x,
             scale_factor_height=factor,
             scale_factor_width=factor,
+            align_corners=False,
+        )
+
+    # What DeepLabV3 does: its pooled branch, one cell, to a map; and its logits to the size of the picture.
+    @pytest.mark.parametrize(("cells", "size"), [((1, 1), (6, 4)), ((6, 4), (96, 64)), ((5, 7), (65, 97))])
+    def test_enlarging_as_torch_does(self, cells: tuple[int, int], size: tuple[int, int]) -> None:
+        x = values(1, 3, *cells)
+        expected = torch.nn.functional.interpolate(
+            torch.tensor(x), size=size, mode="bilinear", align_corners=False
+        )
+        check(
+            "upsample_bilinear",
+            np.asarray(expected),
+            x=x,
+            scale_factor_height=np.float32((size[0] + 1e-4) / cells[0]),
+            scale_factor_width=np.float32((size[1] + 1e-4) / cells[1]),
             align_corners=False,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mobilevit_deploy.targets.coreml.package import read_function
+from mobilevit_deploy.targets.coreml.package import read_package
 
 from mobilevit_deploy.errors import SessionError
 from mobilevit_deploy.pipeline import Exported
@@ -31,31 +31,32 @@ def snapshot(package: Path) -> dict[Path, tuple[int, bytes]]:
 
 
 def constants(function: Any) -> dict[str, Any]:
-    return {op.outputs[0].name: op.val.val for op in function.operations if op.op_type == "const"}
+    made = {op.outputs[0].name: op.val.val for op in function.operations if op.op_type == "const"}
+    return {name: value for name, value in made.items() if isinstance(value, np.ndarray)}
 
 
 def test_reading_leaves_every_file_as_it_was(package: Path) -> None:
     before = snapshot(package)
-    read_function(package)
+    read_package(package)
     assert snapshot(package) == before
 
 
 def test_weights_come_from_the_weight_file(package: Path) -> None:
-    before = constants(read_function(package))
+    before = constants(read_package(package).function)
     content = bytearray((package / WEIGHTS).read_bytes())
     middle = len(content) // 8 * 4
     content[middle : middle + 4] = np.float32(123.25).tobytes()
     (package / WEIGHTS).write_bytes(content)
-    after = constants(read_function(package))
+    after = constants(read_package(package).function)
     changed = {name for name, value in before.items() if not np.array_equal(value, after[name])}
     assert len(changed) == 1
     assert 123.25 in after[changed.pop()]
 
 
 def test_input_and_output_carry_the_names_of_the_contract(package: Path) -> None:
-    function = read_function(package)
-    assert list(function.inputs) == ["pixel_values"]
-    assert [out.name for out in function.outputs] == ["logits"]
+    function = read_package(package).function
+    assert list(function.inputs) == ["image"]
+    assert [out.name for out in function.outputs] == ["classLabel", "classLabel_probs", "logits"]
 
 
 def cut(file: Path, keep: int) -> None:
@@ -88,7 +89,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_damage_is_an_error_that_names_the_package(package: Path, damage: Callable[[Path], object]) -> None:
     damage(package)
     with pytest.raises(SessionError, match=r"model\.mlpackage") as caught:
-        read_function(package)
+        read_package(package)
     assert caught.value.remedy == "Export the model again."
 
 
@@ -100,4 +101,12 @@ def test_manifest_cannot_lead_out_of_the_package(package: Path) -> None:
         item["path"] = "../../elsewhere.mlmodel"
     file.write_text(json.dumps(manifest))
     with pytest.raises(SessionError, match="outside the package"):
-        read_function(package)
+        read_package(package)
+
+
+def test_model_of_another_kind_is_named(ct: Any, package: Path) -> None:
+    other = ct.proto.Model_pb2.Model(specificationVersion=1)
+    other.neuralNetwork.MergeFromString(b"")
+    (package / MODEL).write_bytes(other.SerializeToString())
+    with pytest.raises(SessionError, match="holds neuralNetwork, not an ML program"):
+        read_package(package)

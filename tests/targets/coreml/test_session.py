@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import platform
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +14,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mobilevit_deploy.targets.coreml.package import MODEL_FILE
 from torch import nn
 
 from conftest import card
 from mobilevit_deploy.artifact import Artifact, read_manifest
 from mobilevit_deploy.errors import SessionError
 from mobilevit_deploy.model import MobileViTForImageClassification
-from mobilevit_deploy.model.graph import deploy_graph
+from mobilevit_deploy.model.graph import PictureGraph, deploy_graph
 from mobilevit_deploy.pipeline import Exported, check
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference
-from mobilevit_deploy.target import ExportOptions, GraphSpec, Session, get_target
+from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, Session, get_target
+
+GREY, BGR = 10, 30
+"""Numbers of colour spaces in Core ML's format."""
 
 on_linux = pytest.mark.skipif(platform.system() == "Darwin", reason="a Mac runs packages in Core ML")
+
+
+def picture(artifact: Artifact, seed: int = 0) -> np.ndarray:
+    """Noise in colours, (1, height, width, 3) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, artifact.inputs[0].shape).astype(np.uint8)
 
 
 def opened(made: Exported) -> tuple[Artifact, Session]:
@@ -59,7 +70,8 @@ class TestParity:
         pixels = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
         resized = reference.resized((64, 64))
         target = get_target("coreml")
-        spec = GraphSpec(resized.input, resized.output, card(resized.preprocess, resized.labels))
+        labels = card(resized.preprocess, resized.labels)
+        spec = GraphSpec(resized.input(Input.TENSOR), resized.output(), labels)
         graph = deploy_graph(model, target.rewrites(ExportOptions(Precision.FP32)))
         artifact = target.export(graph, spec, ExportOptions(Precision.FP32), tmp_path / "dilated.mlpackage")
         (logits,) = target.open_session(artifact).run(pixels)
@@ -72,7 +84,7 @@ class TestParity:
         [nn.SiLU(), nn.ReLU(), nn.ReLU6(), nn.GELU(), nn.Hardswish()],
         ids=lambda module: type(module).__name__,
     )
-    @pytest.mark.parametrize("precision", list(Precision))
+    @pytest.mark.parametrize("precision", list(get_target("coreml").precisions))
     def test_every_activation_that_a_config_may_name(
         self,
         small_net: type[nn.Module],
@@ -115,7 +127,7 @@ class TestNegativeControls:
         assert "of the reference's spread exceeds 1e-04" in parity.reasons[0]
 
     def test_swapped_channels_fail(self, exported: Callable[..., Exported], reference: Reference) -> None:
-        artifact, session = opened(exported("coreml", "fp32"))
+        artifact, session = opened(exported("coreml", "fp32", input="tensor"))
         pixels = np.random.default_rng(0).random(artifact.inputs[0].shape, np.float32)
         pixels[:, 0] /= 4
         (swapped,) = session.run(np.ascontiguousarray(pixels[:, ::-1]))
@@ -130,7 +142,7 @@ class TestInterpreterSession:
 
     def test_runs_give_the_same_logits_again(self, exported: Callable[..., Exported]) -> None:
         artifact, session = opened(exported("coreml", "fp16"))
-        pixels = np.random.default_rng(1).random(artifact.inputs[0].shape, np.float32)
+        pixels = picture(artifact)
         before = pixels.copy()
         (first,), (second,) = session.run(pixels), session.run(pixels)
         assert np.array_equal(first, second)
@@ -150,7 +162,7 @@ class TestInterpreterSession:
     def test_wrong_input_is_refused_with_what_is_right(
         self, exported: Callable[..., Exported], inputs: list[np.ndarray]
     ) -> None:
-        _, session = opened(exported("coreml"))
+        _, session = opened(exported("coreml", "fp32", input="tensor"))
         with pytest.raises(SessionError, match=r"takes float32\[1, 3, 96, 96\], not"):
             session.run(*inputs)
 
@@ -169,6 +181,60 @@ class TestInterpreterSession:
             session.run(np.zeros(renamed.shape, np.float32))
 
 
+@on_linux
+class TestPictures:
+    """What Core ML does with a pixel buffer, by what the package declares."""
+
+    @pytest.fixture
+    def declaring(self, ct: Any, picture_artifact: Artifact, tmp_path: Path) -> Callable[..., Artifact]:
+        """A copy whose package declares another image."""
+
+        def copy(**fields: object) -> Artifact:
+            path = Path(shutil.copytree(picture_artifact.path, tmp_path / picture_artifact.path.name))
+            spec = ct.proto.Model_pb2.Model()
+            spec.ParseFromString((path / MODEL_FILE).read_bytes())
+            for name, value in fields.items():
+                setattr(spec.description.input[0].type.imageType, name, value)
+            (path / MODEL_FILE).write_bytes(spec.SerializeToString())
+            return dataclasses.replace(picture_artifact, path=path)
+
+        return copy
+
+    def test_levels_and_channels_arrive_as_the_graph_takes_them(
+        self, picture_artifact: Artifact, small_net: type[nn.Module]
+    ) -> None:
+        image = picture(picture_artifact)
+        (logits,) = get_target("coreml").open_session(picture_artifact).run(image)
+        with torch.no_grad():
+            expected = PictureGraph(small_net(nn.SiLU())).eval()(torch.from_numpy(image)).numpy()
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6 * np.ptp(expected))
+
+    def test_channel_order_is_the_packages(
+        self, picture_artifact: Artifact, declaring: Callable[..., Artifact]
+    ) -> None:
+        image, target = picture(picture_artifact), get_target("coreml")
+        (turned,) = target.open_session(declaring(colorSpace=BGR)).run(image)
+        (plain,) = target.open_session(picture_artifact).run(image)
+        (expected,) = target.open_session(picture_artifact).run(np.ascontiguousarray(image[..., ::-1]))
+        assert np.array_equal(turned, expected)
+        assert np.abs(turned - plain).max() > 0.01 * np.ptp(plain)
+
+    @pytest.mark.parametrize(
+        ("declared", "message"),
+        [({"width": 15}, "15x10 pixels in RGB"), ({"colorSpace": GREY}, "in GRAYSCALE")],
+    )
+    def test_package_that_declares_another_picture(
+        self,
+        picture_artifact: Artifact,
+        declaring: Callable[..., Artifact],
+        declared: dict[str, object],
+        message: str,
+    ) -> None:
+        session = get_target("coreml").open_session(declaring(**declared))
+        with pytest.raises(SessionError, match=message):
+            session.run(picture(picture_artifact))
+
+
 class FakeCoreMl:
     """Stands in for ``coremltools.models.MLModel`` with the same calls; a Mac runs the real one below."""
 
@@ -178,6 +244,13 @@ class FakeCoreMl:
         self.path, self.compute_units = path, compute_units
 
     def predict(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if "image" in inputs:
+            red, green, blue = inputs["image"].getpixel((2, 1))
+            return {
+                "classLabel": "a",
+                "classLabel_probs": {},
+                "logits": np.float32([[red, green, blue, 0, 0]]),
+            }
         pixels = inputs["pixel_values"]
         if pixels[0, 0, 0, 0] < 0:
             raise RuntimeError("the Neural Engine is on strike")
@@ -205,6 +278,12 @@ class TestCoremlSession:
         assert session.measurable
         session.close()
 
+    def test_picture_goes_in_as_an_rgb_image(self, picture_spec: GraphSpec) -> None:
+        image = np.zeros(picture_spec.input.shape, np.uint8)
+        image[0, 1, 2] = (9, 8, 7)
+        (logits,) = self.session(picture_spec).run(image)
+        assert logits.tolist() == [[9, 8, 7, 0, 0]]
+
     def test_package_that_core_ml_refuses(self, small_spec: GraphSpec) -> None:
         with pytest.raises(SessionError, match=r"cannot load refused\.mlpackage"):
             self.session(small_spec, "refused.mlpackage")
@@ -226,7 +305,7 @@ def test_core_ml_agrees_with_the_interpreter(exported: Callable[..., Exported], 
     from mobilevit_deploy.targets.coreml.session import InterpreterSession
 
     artifact, real = opened(exported("coreml", precision))
-    pixels = np.random.default_rng(0).random(artifact.inputs[0].shape, np.float32)
+    pixels = picture(artifact)
     (core_ml,), (interpreted,) = real.run(pixels), InterpreterSession(artifact).run(pixels)
     assert real.engine.startswith("coreml (macOS")
     np.testing.assert_allclose(core_ml, interpreted, rtol=0, atol=0.02 * np.ptp(interpreted))
