@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.errors import CheckpointError, UsageError
 from mobilevit_deploy.model.config import CONFIG_NAME, MobileViTConfig
 from mobilevit_deploy.model.formats import Format, Recognised, recognise, unsupported
 from mobilevit_deploy.model.hub import PICKLE_NAME, SAFETENSORS_NAME, resolve_checkpoint
@@ -100,6 +100,22 @@ class Checkpoint:
         flip = self.channel_order == "BGR"
         return MobileViTImageProcessor(**{**processor.to_dict(), "do_flip_channel_order": flip})
 
+    def require_preprocessing(self) -> MobileViTImageProcessor:
+        """The same as ``preprocessing``, for those who cannot do without.
+
+        Raises:
+            CheckpointError: it is not declared, or makes no sense.
+        """
+        preprocessing = self.preprocessing
+        if preprocessing is None:
+            home = str(self.weights.parent)
+            raise CheckpointError(
+                f"'{home}' has no {PREPROCESSOR_NAME}, and channel order and scale must not be guessed.",
+                remedy="Copy the file from the original model, or write one with "
+                f"MobileViTImageProcessor(...).save_pretrained({home!r}).",
+            )
+        return preprocessing
+
     def tensors_for(self, model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
         """Reads the weights and fits them to a model.
 
@@ -135,11 +151,27 @@ class Checkpoint:
             return MobileViTForSemanticSegmentation.from_checkpoint(self, dtype=dtype)
         return MobileViTForImageClassification.from_checkpoint(self, dtype=dtype)
 
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Writes the checkpoint as a Hugging Face folder, which transformers loads too; all files or none.
+
+        Args:
+            folder: where to; made if need be.
+            dtype: to store the weights in, float32 unless given; ``torch.float16`` halves the file.
+
+        Raises:
+            CheckpointError: the checkpoint is unusable, or does not say how its input is preprocessed.
+            OutputError: the folder cannot be written.
+        """
+        preprocessing = self.require_preprocessing()
+        model = self.load(dtype)
+        config = self.config.updated(architectures=(type(model).__name__,))
+        save_checkpoint(Path(folder), config, model.state_dict(), None, preprocessing)
+
 
 def open_checkpoint(
     source: str | Path,
     *,
-    channel_order: ChannelOrder | None = None,
+    channel_order: str | None = None,
     labels: str | Path | None = None,
     ema: bool | None = None,
 ) -> Checkpoint:
@@ -147,7 +179,7 @@ def open_checkpoint(
 
     Args:
         source: a folder, a weights file, or a hub id, in Hugging Face's format, timm's or ml-cvnets'.
-        channel_order: what the weights expect, if the checkpoint declares otherwise.
+        channel_order: ``rgb`` or ``bgr``: what the weights expect, if the checkpoint declares otherwise.
         labels: a file with the names of the classes, see ``read_labels``; they replace the checkpoint's own.
         ema: of a training checkpoint, whether to take the averaged weights (EMA) or those of the last step;
             unless given, the averaged ones if there are any.
@@ -155,10 +187,11 @@ def open_checkpoint(
     Raises:
         CheckpointError: it cannot be read, or is of another model or format.
         HubError: the hub cannot be reached or has no such model.
+        UsageError: there is no such channel order.
     """
+    order = None if channel_order is None else _channel_order(channel_order)
     path = resolve_checkpoint(source)
-    checkpoint = _opened(path, ema)
-    checkpoint = replace(checkpoint, name=_name(source, path), channel_order=channel_order)
+    checkpoint = replace(_opened(path, ema), name=_name(source, path), channel_order=order)
     if labels is None:
         return checkpoint
     names = read_labels(labels, checkpoint.config.num_labels)
@@ -328,6 +361,13 @@ def _weights_file(path: Path) -> Path:
         f"'{folder}' holds neither {SAFETENSORS_NAME} nor {PICKLE_NAME}.",
         remedy="Pass a folder in Hugging Face's layout: config.json beside model.safetensors.",
     )
+
+
+def _channel_order(name: str) -> ChannelOrder:
+    orders: dict[str, ChannelOrder] = {"RGB": "RGB", "BGR": "BGR"}
+    if name.upper() not in orders:
+        raise UsageError(f"There is no channel order '{name}'.", remedy="Give rgb or bgr.")
+    return orders[name.upper()]
 
 
 def _name(source: str | Path, path: Path) -> str:
