@@ -101,7 +101,7 @@ def pool_keeping_dims(graph: nn.Module) -> None:
 
 
 def patches_in_four_dimensions(graph: nn.Module) -> None:
-    """Cut a map into patches by one transposition of four axes: runtimes have no kernels for more.
+    """Cut a map into patches with four axes at most: some runtimes know no more, and all are faster.
 
     For graphs of one picture. Cells come in another order than in the reference, which attention does not
     see: it treats sequences, and the tokens of each, all alike.
@@ -231,21 +231,21 @@ class RankFourBlock(MobileViTBlock):
             self.add_module(name, layer)
 
     def unfold(self, features: Tensor) -> Tensor:
-        """[1, d, h, w] -> sequences [p*p, n, d].
+        """[1, d, h, w] -> sequences [p*p, n, d], the tokens of each column by column.
 
-        Axes that stay neighbours count as one: row and column within a patch lead, which keeps the row next
-        to the patch's column.
+        The places within a patch lead, column first: that keeps their row (p) next to the patch's column
+        (w/p), and the two move as one axis. A cell's d numbers stay together, so that whole runs are copied.
         """
         _, d, h, w = features.shape
         p = self.patch_size
-        cells = features.reshape(d, h // p, p * (w // p), p)
-        return cells.permute(3, 2, 1, 0).reshape(p * p, h // p * (w // p), d)  # [p, p*(w/p), h/p, d] before
+        cells = features.permute(0, 2, 3, 1).reshape(h // p, p * (w // p), p, d)
+        return cells.permute(2, 1, 0, 3).reshape(p * p, h // p * (w // p), d)
 
     def fold(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Inverse of ``unfold``."""
         p = self.patch_size
         cells = tokens.reshape(p, p * (width // p), height // p, -1)
-        return cells.permute(3, 2, 1, 0).reshape(1, -1, height, width)
+        return cells.permute(2, 1, 0, 3).reshape(1, height, width, -1).permute(0, 3, 1, 2)
 
 
 class PooledBranchAspp(nn.Module):
