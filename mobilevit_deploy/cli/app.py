@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli.bench import bench
+from mobilevit_deploy.cli.convert import convert
 from mobilevit_deploy.cli.describe import describe
 from mobilevit_deploy.cli.doctor import doctor
 from mobilevit_deploy.cli.export import export
@@ -52,9 +53,11 @@ def root(
 
         mobilevit-deploy report exports
 
+        mobilevit-deploy export --model demo-segmentation --target all --argmax
+
     Exit codes: 0 every verdict is a pass, 1 one is not, 2 wrong usage, 3 bad input or a failed stage.
     """
 
 
-for command in (export, verify, predict, describe, bench, report, targets, doctor):
+for command in (export, verify, predict, describe, convert, bench, report, targets, doctor):
     app.command()(command)
