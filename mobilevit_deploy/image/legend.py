@@ -66,8 +66,7 @@ def with_legend(picture: Image.Image, entries: Sequence[Entry]) -> Image.Image:
         _draw(canvas, entries, style, (picture.width + style.margin, style.margin), column, len(entries))
         return canvas
     width = max(picture.width, column + 2 * style.margin)
-    gap = 2 * style.margin
-    columns = min(len(entries), max(1, (width - gap + gap) // (column + gap)))
+    columns = min(len(entries), width // (column + 2 * style.margin))
     rows = math.ceil(len(entries) / columns)
     canvas = Image.new("RGB", (width, picture.height + rows * style.line + 2 * style.margin), _PAPER)
     canvas.paste(picture, ((width - picture.width) // 2, 0))
