@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from mobilevit_deploy.artifact import Artifact
+    from mobilevit_deploy.description import Description
 
 TORCH_OF_EXECUTORCH = {"1.4": "2.13"}
 """ExecuTorch's Python runtime is built against one torch release, and its metadata do not pin it."""
@@ -39,8 +40,8 @@ class ExecutorchTarget:
 
     def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
         """What its converter and its runtime gain by."""
-        # With these, XNNPACK takes the graph as one piece. Without, it takes 40, with portable (slow) operators
-        # and copies between them.
+        # With these, XNNPACK takes the graph as one piece. Without, it takes 40, with portable (slow)
+        # operators and copies between them.
         return (
             "fold_batch_norm",
             "remove_dropout",
@@ -49,6 +50,8 @@ class ExecutorchTarget:
             "fold_layer_norm_affine",
             "layer_norm_as_linear",
             "pool_keeping_dims",
+            "patches_in_four_dimensions",
+            "add_pooled_branch",
         )
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
@@ -74,6 +77,16 @@ class ExecutorchTarget:
         from .session import ExecutorchSession
 
         return ExecutorchSession(artifact, threads=threads)
+
+    def describe(self, path: Path) -> Description:
+        """Read what a file says about itself; no runtime opens it.
+
+        Raises:
+            ArtifactError: it is no ExecuTorch program, or a damaged one.
+        """
+        from .describe import describe_program
+
+        return describe_program(path)
 
 
 def _paired(*, executorch: str, torch: str) -> Availability:

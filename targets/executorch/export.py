@@ -9,6 +9,8 @@ import torch
 
 from mobilevit_deploy.conversion import conversion
 
+from .metadata import constant_methods
+
 if TYPE_CHECKING:
     from mobilevit_deploy.target import GraphSpec
 
@@ -18,7 +20,7 @@ def write_pte(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
 
     Args:
         graph: in evaluation mode, maps ``spec.input`` to ``spec.output``.
-        spec: shapes; a .pte keeps no names.
+        spec: shapes, and what the file says about itself; a .pte keeps no names.
         out: file to be made.
 
     Raises:
@@ -31,9 +33,12 @@ def write_pte(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
         from executorch.exir import to_edge_transform_and_lower
 
         with torch.no_grad():
-            exported = torch.export.export(graph, (spec.example(),))
+            # torch.export fails on a module with an attribute called graph, unless it is inside another one.
+            exported = torch.export.export(torch.nn.Sequential(graph), (spec.example(),))
         # What XNNPACK does not take stays in the graph, for ExecuTorch's portable (slow) operators.
-        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        lowered = to_edge_transform_and_lower(
+            exported, partitioner=[XnnpackPartitioner()], constant_methods=constant_methods(spec.card)
+        )
         program = lowered.to_executorch()
     with out.open("wb") as file:
         program.write_to_file(file)

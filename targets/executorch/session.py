@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.artifact import Artifact, TensorSpec
 
 _METHOD = "forward"
-_DTYPES = {6: "float32"}  # by torch's numbers
+_DTYPES = {0: "uint8", 3: "int32", 6: "float32"}  # by torch's numbers
 _IDENTIFIER = b"ET12"
 _CHATTER = ("[cpuinfo", "[threadpool")
 _LOG_PREFIX = re.compile(r"^\[[\w.]+:\d+\] ")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from mobilevit_deploy.artifact import Artifact
+    from mobilevit_deploy.description import Description
 
 
 class OnnxTarget:
@@ -32,9 +33,16 @@ class OnnxTarget:
 
     def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
         """What its converter and its runtime gain by."""
-        # torch's exporter folds BatchNorm by itself; done before, there is less to convert. ONNX Runtime has fast
-        # kernels for LayerNorm and 4-D attention: written otherwise, the graph is up to 5 % slower.
-        return ("fold_batch_norm", "remove_dropout", "fold_query_scale")
+        # torch's exporter folds BatchNorm by itself; done before, there is less to convert. ONNX Runtime has
+        # fast kernels for LayerNorm and 4-D attention: written otherwise, the graph is up to 5 % slower.
+        # Providers on phones (NNAPI, QNN) take tensors of four axes at most.
+        return (
+            "fold_batch_norm",
+            "remove_dropout",
+            "fold_query_scale",
+            "patches_in_four_dimensions",
+            "add_pooled_branch",
+        )
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         """Write ``graph`` to ``out``, with the input and the output that it has.
@@ -58,3 +66,13 @@ class OnnxTarget:
         from .session import OnnxSession
 
         return OnnxSession(artifact, threads=threads)
+
+    def describe(self, path: Path) -> Description:
+        """Read what a file says about itself.
+
+        Raises:
+            ArtifactError: it is no ONNX model, or a damaged one.
+        """
+        from .describe import describe_model
+
+        return describe_model(path)

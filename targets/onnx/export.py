@@ -11,6 +11,8 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from mobilevit_deploy.conversion import conversion
 
+from .metadata import write_metadata
+
 if TYPE_CHECKING:
     from mobilevit_deploy.target import GraphSpec
 
@@ -24,7 +26,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
 
     Args:
         graph: in evaluation mode, maps ``spec.input`` to ``spec.output``.
-        spec: names and shapes.
+        spec: names and shapes, and what the file says about itself.
         out: file to be made.
 
     Raises:
@@ -33,7 +35,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
     """
     with conversion("torch.onnx could not convert the graph"):
         program = torch.onnx.export(
-            graph,
+            torch.nn.Sequential(graph),  # torch.export fails on a module with an attribute called graph
             (spec.example(),),
             input_names=[spec.input.name],
             output_names=[spec.output.name],
@@ -44,6 +46,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
         assert program is not None  # it is, unless torch.onnx is given a file name
         # Each node carries the source lines that it came from: a quarter of the file, and local paths.
         ClearMetadataAndDocStringPass()(program.model)
+        write_metadata(program.model, spec)
     program.save(out, external_data=False)
     with conversion("onnx.checker refuses the converted graph"):
         onnx.checker.check_model(out, full_check=True)

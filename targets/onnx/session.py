@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _FATAL = 4
 """ONNX Runtime logs each error that it raises, too, unless told to log only what ends the process."""
 
+_TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "int32": "tensor(int32)"}
+"""ONNX Runtime's names of what our files take and give."""
+
 
 class OnnxSession:
     """ONNX Runtime's own CPU kernels, as an Android app gets them unless it asks for another provider."""
@@ -62,8 +65,8 @@ class OnnxSession:
         del self._session
 
     def _check_declared(self, what: str, declared: tuple[TensorSpec, ...], found: list[Any]) -> None:
-        expected = [(spec.name, list(spec.shape)) for spec in declared]
-        actual = [(tensor.name, tensor.shape) for tensor in found]
+        expected = [(spec.name, _TYPES.get(spec.dtype, spec.dtype), list(spec.shape)) for spec in declared]
+        actual = [(tensor.name, tensor.type, tensor.shape) for tensor in found]
         if actual != expected:
             raise SessionError(
                 f"{self._artifact.path} has the {what} {actual}, and was said to have {expected}.",
