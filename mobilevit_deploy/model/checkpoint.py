@@ -271,36 +271,34 @@ def save_checkpoint(
 
 def _opened(path: Path, ema: bool | None) -> Checkpoint:
     declared = _declared(path)
-    if not _is_weights_file(path) and declared is not None and not _is_timm(declared):
-        return _hugging_face(path, _weights_file(path), ema)
     file = _weights_file(path)
+    if not _is_weights_file(path) and declared is not None and not _is_timm(declared):
+        # The weights are read when they are asked for: many only want the config.
+        return _hugging_face(path, file, lambda: read_weights(file, ema=ema).tensors)
     stored = read_weights(file, ema=ema)
+    notes = (f"Averaged weights (EMA), which '{file.name}' keeps as {stored.entry}.",) * stored.averaged
     found = recognise(str(file), stored.tensors.keys())
     if found is Format.HUGGING_FACE:
-        return _hugging_face(path, file, ema)
+        return replace(_hugging_face(path, file, lambda: stored.tensors), notes=notes)
     recognised = _mapped(found, file, stored.tensors, declared)
-    notes = recognised.notes
-    if stored.averaged:
-        notes = (f"Averaged weights (EMA), which '{file.name}' keeps as {stored.entry}.", *notes)
     return Checkpoint(
         name=file.stem,
         format=found,
         config=recognised.config,
         weights=file,
-        notes=notes,
+        notes=(*notes, *recognised.notes),
         _tensors=lambda: recognised.tensors,
         _published_preprocessing=recognised.preprocessing,
     )
 
 
-def _hugging_face(path: Path, file: Path, ema: bool | None) -> Checkpoint:
-    """The config is read; the weights only when they are asked for."""
+def _hugging_face(path: Path, file: Path, tensors: Callable[[], dict[str, Tensor]]) -> Checkpoint:
     return Checkpoint(
         name=file.stem,
         format=Format.HUGGING_FACE,
         config=read_config(path),
         weights=file,
-        _tensors=lambda: read_weights(file, ema=ema).tensors,
+        _tensors=tensors,
     )
 
 

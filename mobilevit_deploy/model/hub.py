@@ -13,7 +13,7 @@ PICKLE_NAME = "pytorch_model.bin"
 
 _SMALL_FILES = ("config.json", "preprocessor_config.json")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_FILE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".json")
+_FILE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".tar", ".json")
 
 
 def resolve_checkpoint(source: str | Path) -> Path:

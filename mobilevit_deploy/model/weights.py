@@ -168,7 +168,11 @@ def _weights_within(file: Path, content: Any, ema: bool | None) -> StoredWeights
 
 
 def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(map(_is_tensor, value.values()))
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(name, str) and _is_tensor(tensor) for name, tensor in value.items())
+    )
 
 
 def _is_tensor(value: Any) -> bool:

@@ -17,8 +17,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mobilevit_deploy.errors import CheckpointError, OutputError
-from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification, MobileViTModel
+from mobilevit_deploy.errors import CheckpointError, OutputError, UsageError
+from mobilevit_deploy.image import MobileViTImageProcessor
+from mobilevit_deploy.model import (
+    MobileViTConfig,
+    MobileViTForImageClassification,
+    MobileViTForSemanticSegmentation,
+    MobileViTModel,
+    checkpoint,
+)
+from mobilevit_deploy.model.checkpoint import open_checkpoint
+from mobilevit_deploy.model.formats import Format
+from mobilevit_deploy.task import Task
 
 MakeModel = Callable[..., Any]
 Edit = Callable[[dict[str, Tensor]], object]
@@ -333,3 +343,128 @@ def test_a_moved_checkpoint_still_loads(
     shutil.move(folder, tmp_path / "a folder, elsewhere")
     loaded = MobileViTForImageClassification.from_pretrained(tmp_path / "a folder, elsewhere")
     assert torch.equal(logits(loaded), logits(model))
+
+
+def test_a_folder_opens_with_all_that_it_declares(folder: Path) -> None:
+    MobileViTImageProcessor(size=99, do_flip_channel_order=False).save_pretrained(folder)
+    opened = open_checkpoint(folder)
+    assert opened.name == "checkpoint"
+    assert opened.format is Format.HUGGING_FACE
+    assert opened.task is Task.CLASSIFICATION
+    assert opened.weights == folder / "model.safetensors"
+    assert opened.notes == ()
+    assert opened.require_preprocessing().size == {"shortest_edge": 99}
+    assert isinstance(opened.load(), MobileViTForImageClassification)
+
+
+def test_preprocessing_that_is_not_declared_is_not_made_up(folder: Path) -> None:
+    opened = open_checkpoint(folder, channel_order="bgr")
+    assert opened.preprocessing is None
+    with pytest.raises(CheckpointError, match="must not be guessed"):
+        opened.require_preprocessing()
+
+
+@pytest.mark.parametrize("order", ["rgb", "RGB", "bgr"])
+def test_the_channel_order_can_be_declared_anew(order: str, folder: Path) -> None:
+    MobileViTImageProcessor(size=99, resample=2).save_pretrained(folder)
+    processor = open_checkpoint(folder, channel_order=order).require_preprocessing()
+    assert processor.do_flip_channel_order is (order == "bgr")
+    assert (processor.size, processor.resample) == ({"shortest_edge": 99}, 2)
+    with pytest.raises(UsageError, match="no channel order 'gbr'"):
+        open_checkpoint(folder, channel_order="gbr")
+
+
+def test_labels_can_be_given(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("cat\ndog\ncow\n")
+    config = open_checkpoint(folder, labels=tmp_path / "labels.txt").config
+    assert config.id2label == {0: "cat", 1: "dog", 2: "cow"}
+    assert config.label2id["cow"] == 2
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    with pytest.raises(CheckpointError, match="names 2 classes, and the model has 3"):
+        open_checkpoint(folder, labels=tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize("architectures", [["MobileViTForSemanticSegmentation"], None])
+def test_a_segmenter_is_told_by_its_config_or_else_by_its_tensors(
+    architectures: list[str] | None, tiny: MobileViTConfig, tmp_path: Path
+) -> None:
+    MobileViTForSemanticSegmentation(tiny).save_pretrained(tmp_path)
+    config = {**json.loads((tmp_path / "config.json").read_text()), "architectures": architectures}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    opened = open_checkpoint(tmp_path)
+    assert opened.task is Task.SEGMENTATION
+    assert isinstance(opened.load(), MobileViTForSemanticSegmentation)
+
+
+def test_each_class_names_the_other_where_it_fits(
+    folder: Path, tiny: MobileViTConfig, tmp_path: Path
+) -> None:
+    message = refused(folder, MobileViTForSemanticSegmentation)
+    assert "classification checkpoint; load it as MobileViTForImageClassification" in message
+    MobileViTForSemanticSegmentation(tiny).save_pretrained(tmp_path / "segmenter")
+    message = refused(tmp_path / "segmenter", MobileViTForImageClassification)
+    assert "segmentation checkpoint; load it as MobileViTForSemanticSegmentation" in message
+
+
+@pytest.mark.parametrize("name", ["trained.ckpt", "trained.pth"])
+def test_a_training_checkpoint_is_loaded_with_the_config_beside_it(
+    name: str, model: MobileViTForImageClassification, folder: Path
+) -> None:
+    tensors = {f"model.module.{key}": tensor for key, tensor in model.state_dict().items()}
+    last = {key: tensor * 2 for key, tensor in tensors.items()}
+    torch.save({"epoch": 9, "state_dict": last, "state_dict_ema": tensors}, folder / name)
+    opened = open_checkpoint(folder / name)
+    assert opened.name == "trained"
+    assert torch.equal(logits(opened.load()), logits(model))
+    assert "EMA" in opened.notes[0]
+    doubled = open_checkpoint(folder / name, ema=False).load().state_dict()
+    assert torch.equal(doubled["classifier.weight"], 2 * model.classifier.weight)
+
+
+def test_half_and_single_precision_may_be_mixed(
+    model: MobileViTForImageClassification, edit_weights: Callable[[Edit], Path]
+) -> None:
+    loaded = MobileViTForImageClassification.from_pretrained(
+        edit_weights(lambda tensors: tensors.update({"classifier.weight": model.classifier.weight.half()}))
+    )
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+def test_a_mobilevitv2_is_told_what_is_supported(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "mobilevitv2"}')
+    message = refused(folder)
+    assert "is of a MobileViTv2" in message
+    assert "Supported is the first MobileViT" in message
+    tensors = {"mobilevitv2.conv_stem.convolution.weight": torch.zeros(16, 3, 3, 3)}
+    save_file(tensors, tmp_path / "weights.safetensors")
+    assert "is a MobileViTv2" in refused(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("names", [["features.0.weight"], ["stem.conv.weight"], ["conv_1.block.conv.weight"]])
+def test_weights_of_another_model_are_refused(names: list[str], tmp_path: Path) -> None:
+    save_file({name: torch.zeros(1) for name in names}, tmp_path / "resnet50.safetensors")
+    message = refused(tmp_path / "resnet50.safetensors")
+    assert "'resnet50.safetensors'" in message.replace(f"{tmp_path}/", "")
+    assert "does not hold the weights of a MobileViT" in message
+
+
+def test_hugging_faces_weights_alone_want_their_config(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    assert "There is no config.json" in refused(tmp_path / "model.safetensors")
+    assert "There is no config.json" in refused(tmp_path)
+
+
+def test_a_checkpoint_of_the_hub_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "resolve_checkpoint", lambda _: folder)
+    assert open_checkpoint("apple/mobilevit-xx-small").name == "mobilevit-xx-small"
+
+
+def test_what_is_saved_is_opened_again(folder: Path, tmp_path: Path) -> None:
+    MobileViTImageProcessor(size=99).save_pretrained(folder)
+    open_checkpoint(folder, channel_order="rgb").save(tmp_path / "copy")
+    copied = open_checkpoint(tmp_path / "copy")
+    assert copied.require_preprocessing().to_dict() == {
+        **open_checkpoint(folder).require_preprocessing().to_dict(),
+        "do_flip_channel_order": False,
+    }
+    assert torch.equal(logits(copied.load()), logits(open_checkpoint(folder).load()))

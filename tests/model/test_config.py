@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mobilevit_deploy.errors import CheckpointError, OutputError
 from mobilevit_deploy.model import MobileViTConfig
+from mobilevit_deploy.task import Task
 
 # What lies on the hub: written by an old transformers, with classes, and with fields that nobody here knows.
 HUB_FILE = {
@@ -153,6 +154,15 @@ def test_transformers_reads_what_we_write_and_we_what_it_writes(preset: str, tmp
     theirs = transformers.MobileViTConfig.from_pretrained(tmp_path / "ours")
     theirs.save_pretrained(tmp_path / "theirs")
     assert MobileViTConfig.from_pretrained(tmp_path / "theirs") == ours
+
+
+def test_a_config_knows_its_size_and_task() -> None:
+    assert [MobileViTConfig.preset(name).size for name in ("xxs", "xs", "s")] == ["xxs", "xs", "s"]
+    assert MobileViTConfig.preset("xs", num_labels=7, output_stride=16).size == "xs"
+    assert MobileViTConfig.preset("xs", expand_ratio=2.0).size is None
+    assert MobileViTConfig().task is Task.CLASSIFICATION
+    segmenter = MobileViTConfig(architectures=("MobileViTForSemanticSegmentation",))
+    assert segmenter.task is Task.SEGMENTATION
 
 
 @pytest.mark.parametrize(

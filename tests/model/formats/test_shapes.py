@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -109,3 +110,22 @@ def test_what_no_mobilevit_has_is_named(name: str, shape: tuple[int, ...] | None
         inferred(found)
     assert told in caught.value.problem
     assert "model.pt" in caught.value.problem
+
+
+XXS = shapes(MobileViTConfig.preset("xxs"), MobileViTForSemanticSegmentation)
+
+
+@given(
+    changed=st.dictionaries(
+        st.sampled_from([name for name in XXS if "weight" in name]),
+        st.lists(st.integers(0, 300), max_size=5),
+        min_size=1,
+        max_size=4,
+    ),
+    lost=st.sets(st.sampled_from(list(XXS)), max_size=4),
+)
+@settings(deadline=None, max_examples=150)
+def test_damaged_shapes_give_a_config_or_are_refused(changed: dict[str, list[int]], lost: set[str]) -> None:
+    damaged = {name: shape for name, shape in {**XXS, **changed}.items() if name not in lost}
+    with suppress(CheckpointError):
+        assert infer_config("model.pt", damaged).num_labels >= 1
