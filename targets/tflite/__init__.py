@@ -1,4 +1,4 @@
-"""TensorFlow Lite: written by litert-torch, run by LiteRT."""
+"""TensorFlow Lite: written by litert-torch or by TensorFlow's own converter, run by LiteRT."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import torch
 
     from mobilevit_deploy.artifact import Artifact
+    from mobilevit_deploy.description import Description
+
+_LITERT_TORCH = "litert-torch"
+_KERAS = "keras"
+_KERAS_WITH_TF_OPS = "keras-select-tf-ops"
 
 
 class TfliteTarget:
@@ -23,31 +28,44 @@ class TfliteTarget:
     suffix = ".tflite"
     extra = "tflite"
     libraries = ("litert-torch", "ai-edge-litert", "torch")
-    converters = ("litert-torch",)
-    precisions = MappingProxyType({Precision.FP32: tolerance.FP32})
+    converters = (_LITERT_TORCH, _KERAS, _KERAS_WITH_TF_OPS)
+    precisions = MappingProxyType(
+        {Precision.FP32: tolerance.FP32, Precision.INT8_DYNAMIC: tolerance.Tolerance(min_sqnr_db=20.0)}
+    )
 
     def availability(self) -> Availability:
-        """Usable wherever its libraries are installed."""
+        """Usable wherever its libraries are installed; tensorflow, for ``keras``, is looked for at export."""
         return installed(self.libraries, extra=self.extra, engine="litert")
 
-    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
         """What its converter and its runtime gain by."""
+        if options.converter != _LITERT_TORCH:
+            return ()  # the Keras twin is built from the reference as it is, and is fast by construction
         # litert-torch folds BatchNorm by itself; done before, there is less to convert. LiteRT runs the whole
-        # graph in one XNNPACK delegate as it is: the other rewrites change its speed by less than 2 %.
-        return ("fold_batch_norm", "remove_dropout", "fold_query_scale")
+        # graph in one XNNPACK delegate as it is: other rewrites for speed gain less than 2 %. Delegates for
+        # GPUs take four axes.
+        return (
+            "fold_batch_norm",
+            "remove_dropout",
+            "fold_query_scale",
+            "patches_in_four_dimensions",
+            "add_pooled_branch",
+        )
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
-        """Write ``graph`` to ``out``, its input turned from NCHW to NHWC.
+        """Write ``graph`` to ``out``, its feature maps turned from NCHW to NHWC.
 
         Raises:
-            ExportError: litert-torch refused the graph.
+            ExportError: the converter refused the graph.
+            TargetError: the converter needs tensorflow, which is not installed.
         """
         from mobilevit_deploy.artifact import Artifact
 
         from .export import channels_last, write_tflite
 
-        write_tflite(graph, spec, out)
-        return Artifact(out, self.name, options.precision, (channels_last(spec.input),), (spec.output,))
+        write_tflite(graph, spec, options, out)
+        given, wanted = channels_last(spec.input), channels_last(spec.output)
+        return Artifact(out, self.name, options.precision, (given,), (wanted,))
 
     def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:
         """Load the file into LiteRT's interpreter, on the CPU.
@@ -58,3 +76,13 @@ class TfliteTarget:
         from .session import TfliteSession
 
         return TfliteSession(artifact, threads=threads)
+
+    def describe(self, path: Path) -> Description:
+        """Read signature, metadata, packed labels and card of a file.
+
+        Raises:
+            ArtifactError: it is truncated, or no .tflite file.
+        """
+        from .describe import describe_tflite
+
+        return describe_tflite(path)

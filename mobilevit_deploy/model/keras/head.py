@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from mobilevit_deploy.model.keras.mobilevit import TFMobileViTModel
-from mobilevit_deploy.model.keras.outputs import TFModelOutput
+from mobilevit_deploy.model.keras.outputs import TFImageClassifierOutput, TFSemanticSegmenterOutput
 from mobilevit_deploy.model.keras.pretrained import TFMobileViTPreTrainedModel, published
 
 
@@ -16,7 +16,7 @@ class TFMobileViTWithHead(TFMobileViTPreTrainedModel):
     ``compile`` without a loss trains with the published one; a loss or metrics given there see the logits.
     """
 
-    output_type: ClassVar[type[TFModelOutput]]
+    output_type: ClassVar[type[TFImageClassifierOutput] | type[TFSemanticSegmenterOutput]]
     mobilevit: TFMobileViTModel
 
     @abstractmethod
@@ -33,7 +33,7 @@ class TFMobileViTWithHead(TFMobileViTPreTrainedModel):
         labels: Any = None,
         output_hidden_states: bool | None = None,
         training: bool | None = None,  # noqa: ARG002 - Keras hands it to the layers
-    ) -> TFModelOutput:
+    ) -> TFImageClassifierOutput | TFSemanticSegmenterOutput:
         """Computes the logits, and the loss if there are labels.
 
         Args:

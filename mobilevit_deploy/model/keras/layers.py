@@ -43,7 +43,7 @@ def activation_layer(name: str) -> keras.layers.Activation:
     return keras.layers.Activation(_ACTIVATIONS.get(name, name))
 
 
-class Block(keras.layers.Layer):
+class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """A layer of layers, all of them built as they were made."""
 
     def build(self, input_shape: Any = None) -> None:

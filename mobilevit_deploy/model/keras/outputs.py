@@ -33,12 +33,13 @@ class TFModelOutput(ModelOutput):
 
 
 def _returned_by_models(output: _Output) -> _Output:
-    def flatten(value: TFModelOutput) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    def flatten(value: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         names, values = value.__tf_flatten__()
         return values, names
 
     # Keras looks into the structures of its own namespace.
-    optree.register_pytree_node(output, flatten, output.__tf_unflatten__, namespace="keras")
+    kind: Any = output
+    optree.register_pytree_node(kind, flatten, kind.__tf_unflatten__, namespace="keras")
     return output
 
 

@@ -15,7 +15,7 @@ from mobilevit_deploy.model.keras.weights import load_tensors, state_dict
 from mobilevit_deploy.model.pretrained import MobileViTPreTrainedModel
 
 
-class TFMobileViTPreTrainedModel(keras.Model):
+class TFMobileViTPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras has no types
     """What the models share.
 
     ``save("model.keras")`` and ``keras.saving.load_model`` work once this package is imported.

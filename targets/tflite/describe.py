@@ -1,0 +1,101 @@
+"""What a .tflite file says about itself."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
+from pydantic import ValidationError
+
+from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.description import CARD_KEY, Card, Description
+from mobilevit_deploy.errors import ArtifactError, first_line
+
+from .metadata import METADATA_NAME, Metadata, read_metadata
+
+_MOST_OPERATORS = 6
+
+
+def describe_tflite(path: Path) -> Description:
+    """Read signature, metadata, packed labels and card.
+
+    Raises:
+        ArtifactError: the file is truncated or damaged, or no .tflite file.
+    """
+    content = _content(path)
+    try:
+        # The runtime's own check comes first: Python's reader believes every offset that it finds.
+        Interpreter(model_content=content)
+        model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+        buffers = _metadata_buffers(model)
+        metadata = read_metadata(buffers[METADATA_NAME]) if METADATA_NAME in buffers else Metadata("", {}, ())
+        card = _card(buffers)
+        labels = _labels(content, metadata)
+        inputs, outputs = _tensors(model, metadata)
+    except (ValueError, RuntimeError, KeyError, IndexError, zipfile.BadZipFile, ValidationError) as error:
+        raise ArtifactError(
+            f"{path} is damaged, or no .tflite file: {first_line(error)}.", remedy="Export the model again."
+        ) from error
+    return Description(inputs, outputs, card, labels, _details(model, metadata))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
+
+
+def _metadata_buffers(model: Any) -> dict[bytes, bytes]:
+    return {entry.name: bytes(model.buffers[entry.buffer].data) for entry in model.metadata or []}
+
+
+def _card(buffers: dict[bytes, bytes]) -> Card | None:
+    written = buffers.get(CARD_KEY.encode())
+    return None if written is None else Card.model_validate_json(written)
+
+
+def _labels(content: bytes, metadata: Metadata) -> tuple[str, ...] | None:
+    """The lines of the packed label file; a file that names one and does not hold it is truncated."""
+    if not metadata.label_files:
+        return None
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return tuple(archive.read(metadata.label_files[0]).decode().split("\n")[:-1])
+
+
+def _tensors(model: Any, metadata: Metadata) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    graph = model.subgraphs[0]
+    given, wanted = (
+        tuple(_spec(graph.tensors[i], metadata) for i in places) for places in (graph.inputs, graph.outputs)
+    )
+    return given, wanted
+
+
+def _spec(tensor: Any, metadata: Metadata) -> TensorSpec:
+    name = tensor.name.decode()
+    dtypes = {value: key.lower() for key, value in vars(schema.TensorType).items() if isinstance(value, int)}
+    return TensorSpec(
+        name=name,
+        shape=tuple(int(length) for length in tensor.shape),
+        dtype=dtypes[tensor.type],
+        layout=metadata.axes.get(name, ""),
+    )
+
+
+def _details(model: Any, metadata: Metadata) -> dict[str, str]:
+    (*_, graph) = model.subgraphs[:1]
+    count = Counter(flatbuffer_utils.opcode_to_name(model, node.opcodeIndex) for node in graph.operators)
+    most = ", ".join(f"{number} {name}" for name, number in count.most_common(_MOST_OPERATORS))
+    details = {
+        "written by": (model.description or b"").decode(),
+        "operators": f"{count.total()} of {len(count)} kinds: {most}",
+    }
+    if metadata.parser_version:
+        details["metadata"] = f"TFLite metadata, version {metadata.parser_version}"
+    return details

@@ -1,0 +1,73 @@
+"""The converter of TensorFlow: from the Keras twin of the model inside a graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mobilevit_deploy.conversion import conversion
+from mobilevit_deploy.model.graph import MaskGraph, PictureGraph
+from mobilevit_deploy.model.keras.runtime import require_tensorflow
+from mobilevit_deploy.quantize import Precision
+
+from .export import channels_last
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mobilevit_deploy.target import ExportOptions, GraphSpec
+
+SELECT_TF_OPS = "keras-select-tf-ops"
+
+
+def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
+    """The content of a .tflite file, feature maps in NHWC.
+
+    Args:
+        graph: no rewrites have changed the model inside.
+        spec: what it takes and gives.
+        options: ``int8-dynamic`` is TensorFlow's ``Optimize.DEFAULT``; ``keras-select-tf-ops`` lets the
+            converter fall back to TensorFlow's operators, as MobileViT's documentation page does.
+
+    Raises:
+        ExportError: TensorFlow refused the graph.
+        TargetError: tensorflow is not installed.
+    """
+    require_tensorflow()
+    with conversion("TensorFlow could not convert the graph"):
+        import tensorflow as tf
+
+        module = _module(graph, spec)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [module.serve.get_concrete_function()], module
+        )
+        if options.converter == SELECT_TF_OPS:
+            builtin, fallback = tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS
+            converter.target_spec.supported_ops = [builtin, fallback]
+        if options.precision == Precision.INT8_DYNAMIC:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        return bytes(converter.convert())
+
+
+def _module(graph: nn.Module, spec: GraphSpec) -> Any:
+    """The Keras twin of the model inside ``graph``, and the function to convert."""
+    import tensorflow as tf
+
+    from mobilevit_deploy.model.keras import twin_of
+
+    inner: Any = graph.tensor_graph if isinstance(graph, PictureGraph) else graph
+    twin = twin_of(inner.model)
+    given = channels_last(spec.input)
+    size = tuple(given.shape[1:3])
+
+    def serve(picture: Any) -> dict[str, Any]:
+        result = twin.graph(tf.cast(picture, tf.float32))
+        if isinstance(inner, MaskGraph):
+            enlarged = tf.image.resize(result, size, method="bilinear")
+            result = tf.argmax(enlarged, axis=-1, output_type=tf.int32)
+        return {spec.output.name: result}
+
+    module = tf.Module()
+    module.twin = twin  # keeps the variables alive
+    signature = [tf.TensorSpec(given.shape, given.dtype, name=given.name)]
+    module.serve = tf.function(serve, input_signature=signature)
+    return module
