@@ -39,6 +39,8 @@ __all__ = [
 
 PREPROCESSOR_NAME = "preprocessor_config.json"
 
+_UNNAMED = "The classes have no names; a file of labels gives them."
+
 ChannelOrder = Literal["RGB", "BGR"]
 
 # File names that say nothing of the model; the folder's name does.
@@ -193,7 +195,8 @@ def open_checkpoint(
     path = resolve_checkpoint(source)
     checkpoint = replace(_opened(path, ema), name=_name(source, path), channel_order=order)
     if labels is None:
-        return checkpoint
+        unnamed = checkpoint.config.id2label[0] == "LABEL_0"
+        return replace(checkpoint, notes=(*checkpoint.notes, *[_UNNAMED] * unnamed))
     names = read_labels(labels, checkpoint.config.num_labels)
     return replace(checkpoint, config=checkpoint.config.updated(id2label=dict(enumerate(names))))
 

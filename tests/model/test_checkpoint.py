@@ -352,7 +352,7 @@ def test_a_folder_opens_with_all_that_it_declares(folder: Path) -> None:
     assert opened.format is Format.HUGGING_FACE
     assert opened.task is Task.CLASSIFICATION
     assert opened.weights == folder / "model.safetensors"
-    assert opened.notes == ()
+    assert opened.notes == ("The classes have no names; a file of labels gives them.",)
     assert opened.require_preprocessing().size == {"shortest_edge": 99}
     assert isinstance(opened.load(), MobileViTForImageClassification)
 
@@ -376,7 +376,9 @@ def test_the_channel_order_can_be_declared_anew(order: str, folder: Path) -> Non
 
 def test_labels_can_be_given(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat\ndog\ncow\n")
-    config = open_checkpoint(folder, labels=tmp_path / "labels.txt").config
+    opened = open_checkpoint(folder, labels=tmp_path / "labels.txt")
+    config = opened.config
+    assert opened.notes == ()
     assert config.id2label == {0: "cat", 1: "dog", 2: "cow"}
     assert config.label2id["cow"] == 2
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
