@@ -36,7 +36,7 @@ def damaged(artifact: Artifact, tmp_path: Path) -> Callable[[bytes], Artifact]:
 
 @pytest.fixture
 def pixels(artifact: Artifact) -> np.ndarray:
-    return np.random.default_rng(0).random(artifact.inputs[0].shape, dtype=np.float32)
+    return np.random.default_rng(0).integers(256, size=artifact.inputs[0].shape, dtype=np.uint8)
 
 
 def opened(artifact: Artifact, threads: int = 1) -> Session:
@@ -51,7 +51,7 @@ class TestRun:
 
     def test_takes_views_as_they_are(self, artifact: Artifact, pixels: np.ndarray) -> None:
         session = opened(artifact)
-        view = pixels[:, ::-1]
+        view = pixels[..., ::-1]
         assert np.array_equal(session.run(view)[0], session.run(np.ascontiguousarray(view))[0])
 
     def test_result_survives_the_next_run(self, artifact: Artifact, pixels: np.ndarray) -> None:
@@ -72,7 +72,7 @@ class TestRun:
     @pytest.mark.parametrize("count", [0, 2])
     def test_another_number_of_inputs(self, artifact: Artifact, pixels: np.ndarray, count: int) -> None:
         session = opened(artifact)
-        with pytest.raises(SessionError, match=r"takes float32\[1, 3, 96, 96\], not"):
+        with pytest.raises(SessionError, match=r"takes uint8\[1, 96, 96, 3\], not"):
             session.run(*[pixels] * count)
 
 
@@ -148,4 +148,10 @@ class TestOpening:
         (declared,) = artifact.outputs
         other = replace(artifact, outputs=(declared.model_copy(update={"shape": (1, 1000)}),))
         with pytest.raises(SessionError, match=r"has the outputs .*12.* said to have .*1000"):
+            opened(other)
+
+    def test_file_of_a_model_with_another_type_of_input(self, artifact: Artifact) -> None:
+        (declared,) = artifact.inputs
+        other = replace(artifact, inputs=(declared.model_copy(update={"dtype": "float32"}),))
+        with pytest.raises(SessionError, match=r"has the inputs .*uint8.* said to have .*float"):
             opened(other)
