@@ -17,7 +17,7 @@ import torch
 from mobilevit_deploy.targets.coreml.package import MODEL_FILE
 from torch import nn
 
-from conftest import card
+from conftest import SIDE, card
 from mobilevit_deploy.artifact import Artifact, read_manifest
 from mobilevit_deploy.errors import SessionError
 from mobilevit_deploy.model import MobileViTForImageClassification
@@ -154,8 +154,8 @@ class TestInterpreterSession:
         [
             [],
             [np.zeros((1, 3, 9, 9), np.float32)],
-            [np.zeros((1, 3, 96, 96), np.float64)],
-            [np.zeros((1, 3, 96, 96), np.float32)] * 2,
+            [np.zeros((1, 3, SIDE, SIDE), np.float64)],
+            [np.zeros((1, 3, SIDE, SIDE), np.float32)] * 2,
         ],
         ids=["none", "another shape", "another type", "one too many"],
     )
@@ -163,7 +163,7 @@ class TestInterpreterSession:
         self, exported: Callable[..., Exported], inputs: list[np.ndarray]
     ) -> None:
         _, session = opened(exported("coreml", "fp32", input="tensor"))
-        with pytest.raises(SessionError, match=r"takes float32\[1, 3, 96, 96\], not"):
+        with pytest.raises(SessionError, match=rf"takes float32\[1, 3, {SIDE}, {SIDE}\], not"):
             session.run(*inputs)
 
     def test_package_of_another_model_than_its_manifest_says(
