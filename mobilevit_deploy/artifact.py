@@ -69,7 +69,8 @@ class ModelCard(BaseModel):
 
     ``source`` is what ``--model`` was given; ``weights_sha256`` fingerprints the reference's parameters, so
     that a later check notices when ``source`` no longer holds the same model. ``preprocessing`` leads to the
-    reference's own input; what an app does for the artifact may be less.
+    reference's own input; what an app does for the artifact may be less. ``notes`` are sentences on what the
+    checkpoint does not tell and was taken as published.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +80,7 @@ class ModelCard(BaseModel):
     weights_sha256: str
     config: dict[str, Any]
     preprocessing: PreprocessSpec
+    notes: tuple[str, ...] = ()
 
 
 class Manifest(BaseModel):

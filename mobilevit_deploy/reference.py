@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.errors import CheckpointError, UsageError
+from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.target import Input
 from mobilevit_deploy.task import Task
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mobilevit_deploy.artifact import ModelCard, TensorSpec
     from mobilevit_deploy.image import PreprocessSpec
     from mobilevit_deploy.model import MobileViTForImageClassification, MobileViTForSemanticSegmentation
-    from mobilevit_deploy.model.checkpoint import ChannelOrder
 
     Model = MobileViTForImageClassification | MobileViTForSemanticSegmentation
 
@@ -38,12 +37,14 @@ class Reference:
         source: where it came from: a folder, a file, a hub id, or ``demo``.
         model: in evaluation mode.
         preprocess: from picture to ``pixel_values`` (1, 3, height, width).
+        notes: sentences on what the checkpoint does not tell and was taken as published.
     """
 
     name: str
     source: str
     model: Model
     preprocess: PreprocessSpec
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -109,6 +110,7 @@ class Reference:
             weights_sha256=self.weights_sha256(),
             config=self.model.config.to_dict(),
             preprocessing=self.preprocess,
+            notes=self.notes,
         )
 
     def weights_sha256(self) -> str:
@@ -159,31 +161,19 @@ def load_model(
     source = DEMO if source is None else source
     checkpoint = open_checkpoint(
         demo_checkpoint(str(source)) if source in DEMOS else source,
-        channel_order=_channel_order(channel_order),
+        channel_order=channel_order,
         labels=labels,
     )
-    processor, home = checkpoint.preprocessing, checkpoint.weights.parent
-    if processor is None:
-        raise CheckpointError(
-            f"{home} has no preprocessor_config.json, and channel order and scale must not be guessed.",
-            remedy="Copy the file from the original model, or write one with "
-            f"MobileViTImageProcessor(...).save_pretrained({str(home)!r}).",
-        )
-    spec = PreprocessSpec.from_processor(processor)
+    spec = PreprocessSpec.from_processor(checkpoint.require_preprocessing())
     if spec.input_size is None:
         raise CheckpointError(
-            f"{home / 'preprocessor_config.json'} neither crops nor resizes to a fixed size.",
+            f"The preprocessing of '{source}' neither crops nor resizes to a fixed size.",
             remedy="A graph needs one: set do_center_crop to true and crop_size to the model's input size.",
         )
     return Reference(
-        name=checkpoint.name, source=str(source), model=checkpoint.load().eval(), preprocess=spec
+        name=checkpoint.name,
+        source=str(source),
+        model=checkpoint.load().eval(),
+        preprocess=spec,
+        notes=checkpoint.notes,
     )
-
-
-def _channel_order(name: str | None) -> ChannelOrder | None:
-    if name is None:
-        return None
-    orders: dict[str, ChannelOrder] = {"rgb": "RGB", "bgr": "BGR"}
-    if name.lower() not in orders:
-        raise UsageError(f"There is no channel order '{name}'.", remedy="Give rgb or bgr.")
-    return orders[name.lower()]

@@ -11,6 +11,8 @@ import pytest
 from mobilevit_deploy.demo import demo_checkpoint
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.reference import Reference, load_model
+from mobilevit_deploy.target import Input
+from mobilevit_deploy.task import Task
 
 
 @pytest.fixture
@@ -59,7 +61,8 @@ def test_input_must_have_a_size(folder: Path) -> None:
 def test_resized_keeps_the_model_and_scales_the_preprocessing(reference: Reference) -> None:
     wide = reference.resized((64, 128))
     assert wide.model is reference.model
-    assert wide.input.shape == (1, 3, 64, 128)
+    assert wide.input(Input.TENSOR).shape == (1, 3, 64, 128)
+    assert wide.input(Input.IMAGE).shape == (1, 64, 128, 3)
     assert wide.preprocess.channel_order == reference.preprocess.channel_order
     assert reference.resized(None) is reference
 
@@ -69,3 +72,20 @@ def test_run_gives_logits_for_any_batch(reference: Reference) -> None:
     together = reference.run(pixels)
     assert together.shape == (3, len(reference.labels))
     np.testing.assert_allclose(together[1:2], reference.run(pixels[1:2]), atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "cells"), [((64, 96), (4, 6)), ((100, 33), (7, 3))])
+def test_output_of_a_segmenter_is_declared_as_it_comes(
+    segmenter: Reference, size: tuple[int, int], cells: tuple[int, int]
+) -> None:
+    resized = segmenter.resized(size)
+    assert resized.task == Task.SEGMENTATION
+    assert resized.output().shape == (1, 13, *cells)
+    assert resized.output(argmax=True).shape == (1, *size)
+    pixels = np.random.default_rng(0).random((1, 3, *size), dtype=np.float32)
+    assert resized.run(pixels).shape == resized.output().shape
+
+
+def test_channel_order_of_the_user_counts(reference: Reference) -> None:
+    assert reference.preprocess.channel_order == "BGR"
+    assert load_model("demo", channel_order="rgb").preprocess.channel_order == "RGB"

@@ -150,6 +150,7 @@ def _record(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _print_table(outcomes: dict[str, Outcome]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -174,6 +175,9 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
     console.stdout().print(table)
     for key, outcome in outcomes.items():
         _print_file(key, outcome)
+    made = [outcome.result.manifest.model for outcome in outcomes.values() if outcome.result]
+    for note in made[0].notes if made else ():
+        console.stderr().print(f"[dim]Checkpoint:[/dim] {escape(note)}")
     console.stdout().print(
         "[dim]max error: of the reference's spread, on the worst input; agreement: of the best class, over "
         "all inputs or, in segmentation, their pixels[/dim]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,15 @@ def read_labels(path: str | Path, count: int | None = None) -> tuple[str, ...]:
     """Reads the names of a model's classes, in the order of its logits.
 
     A text file holds a name a line; empty lines at its end do not count. A JSON file (by its content) holds a
-    list of names, a map from number to name, or an object with such a map under ``id2label``.
+    list of names, a map from number to name, or an object with such a map under ``id2label``. Two classes may
+    share a name: ImageNet's lists have two of "crane".
 
     Args:
         path: the file, in UTF-8.
         count: the number of classes that the model has; any unless given.
 
     Raises:
-        CheckpointError: the file cannot be read, is in no such form, names a class twice or not at all, or
+        CheckpointError: the file cannot be read, is in no such form, leaves a class without a name, or names
             another number of classes.
     """
     path = Path(path)
@@ -40,13 +40,6 @@ def read_labels(path: str | Path, count: int | None = None) -> tuple[str, ...]:
         raise CheckpointError(
             f"'{path}' has no name for class {names.index('')}.",
             remedy="Every class needs one: fill the gap.",
-        )
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        first = names.index(name)
-        raise CheckpointError(
-            f"'{path}' names classes {first} and {names.index(name, first + 1)} both {name!r}.",
-            remedy="Give every class a name of its own.",
         )
     if count is not None and len(names) != count:
         raise CheckpointError(
