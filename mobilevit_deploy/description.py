@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mobilevit_deploy.errors import ArtifactError, TargetError
 from mobilevit_deploy.image.spec import PreprocessSpec
@@ -65,6 +65,24 @@ class Description:
     card: Card | None
     labels: tuple[str, ...] | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_card(path: Path, written: str | bytes | None) -> Card | None:
+    """The card that was found in ``path``; None if there is none.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    if written is None:
+        return None
+    try:
+        return Card.model_validate_json(written)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its beginning"
+        raise ArtifactError(
+            f"The card in {path} is damaged at {where}: {first['msg']}.", remedy="Export the model again."
+        ) from error
 
 
 def describe(path: Path) -> tuple[str, Description, list[str]]:

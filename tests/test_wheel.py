@@ -36,8 +36,9 @@ def test_wheel_holds_exactly_the_files_of_the_two_trees(wheel: zipfile.ZipFile) 
 
 
 def test_wheel_carries_the_trained_weights(wheel: zipfile.ZipFile) -> None:
-    weights = wheel.getinfo("mobilevit_deploy/demo/mobilevit-xxs-shapes/model.safetensors")
-    assert 1_500_000 < weights.file_size < 3_000_000
+    for name, megabytes in (("mobilevit-xxs-shapes", 2), ("mobilevit-xxs-shapes-segmentation", 4)):
+        weights = wheel.getinfo(f"mobilevit_deploy/demo/{name}/model.safetensors")
+        assert 0.75 < weights.file_size / 1e6 / megabytes < 1.1
 
 
 def test_metadata_names_license_and_targets(wheel: zipfile.ZipFile) -> None:
