@@ -6,10 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.description import CARD_KEY, Card, Description
+from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError, SessionError
 
 from .classifier import original_labels
@@ -48,7 +46,7 @@ def describe_package(path: Path) -> Description:
     return Description(
         inputs=_tensors(package.description.input),
         outputs=_tensors(package.description.output),
-        card=_card(path, package),
+        card=read_card(path, package.description.metadata.userDefined.get(CARD_KEY)),
         labels=labels,
         details=_details(package),
     )
@@ -72,20 +70,6 @@ def _array(feature: Any) -> TensorSpec:
     shape = tuple(array.shape)
     dtype = array.ArrayDataType.Name(array.dataType).lower().replace("double", "float64")
     return TensorSpec(name=feature.name, shape=shape, dtype=dtype, layout=_LAYOUTS.get(len(shape), ""))
-
-
-def _card(path: Path, package: Package) -> Card | None:
-    written = package.description.metadata.userDefined.get(CARD_KEY)
-    if written is None:
-        return None
-    try:
-        return Card.model_validate_json(written)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its beginning"
-        raise ArtifactError(
-            f"The card in {path} is damaged at {where}: {first['msg']}.", remedy="Export the model again."
-        ) from error
 
 
 def _labels(package: Package) -> tuple[str, ...] | None:
