@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from mobilevit_deploy.artifact import TensorSpec
@@ -15,6 +17,7 @@ from mobilevit_deploy.quantize import Precision
 from .metadata import add_metadata, pack_labels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from mobilevit_deploy.target import ExportOptions, GraphSpec
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
 _CLASS_OF_MODULE = re.compile(rb"(?:\w+\.)+(?:\w*?_(?=[a-z0-9])|\w+/)")
 """In litert-torch's names, all but ``query`` of ``torch.nn.modules.linear.Linear_query``, and the outermost
 module, which has a class alone."""
+
+_MOST_PARTS = 3
+"""Of a name that are kept: the innermost modules."""
+
+_SIGNATURE = "serving_default"
+
+_IDENTIFIER = b"TFL3"
+"""Of a .tflite file."""
 
 
 def write_tflite(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> None:
@@ -42,9 +53,9 @@ def write_tflite(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out:
     with conversion("the converted graph could not be finished"):
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         given, wanted = channels_last(spec.input), channels_last(spec.output)
-        _rename(model, given.name, wanted.name)
+        _tidy(model, given.name, wanted.name)
         add_metadata(model, spec.card, given, wanted, converter=options.converter)
-        content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        content = _packed(model)
     out.write_bytes(pack_labels(content, spec.card.labels))
 
 
@@ -68,23 +79,65 @@ def _converted(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> byt
 
 
 def _quantized(content: bytes) -> bytes:
-    """Weights of every layer in 8 bits a channel, multiplied with activations quantised on the fly."""
+    """Weights in 8 bits, a scale a channel, multiplied with activations quantised on the fly.
+
+    The recipe "legacy" leaves layers of less than 1,024 weights alone, as TensorFlow's converter does: that
+    costs 35 kB, and gains 7 dB and a graph that runs in two delegates instead of eight.
+    """
     with conversion("ai-edge-quantizer could not quantise the graph"):
         from ai_edge_quantizer import quantizer, recipe
 
-        model = quantizer.Quantizer(bytearray(content), recipe.dynamic_wi8_afp32())
-        return bytes(model.quantize().quantized_model)
+        model = quantizer.Quantizer(bytearray(content), recipe.dynamic_legacy_wi8_afp32())
+        return bytes(model.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
 
 
-def _rename(model: Any, given: str, wanted: str) -> None:
-    """Gives input and output their names, in the signature too, and shortens all others.
-
-    litert-torch names a tensor by the full path of classes and modules that it came from: 13 % of the file.
-    TensorFlow joins the names of all that it fused into one.
-    """
+def _tidy(model: Any, given: str, wanted: str) -> None:
+    """Gives input and output their names, and a signature with these; takes out what no one reads."""
     (graph,) = model.subgraphs
-    (signature,) = model.signatureDefs
     for tensor in graph.tensors:
-        tensor.name = _CLASS_OF_MODULE.sub(b"", tensor.name).split(b";")[0]
-    for (end,), name in ((signature.inputs, given), (signature.outputs, wanted)):
-        end.name = graph.tensors[end.tensorIndex].name = name.encode()
+        tensor.name = _short(tensor.name)
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
+    signature = schema.SignatureDefT()
+    signature.signatureKey = _SIGNATURE
+    signature.inputs = _ends(graph, graph.inputs, given)
+    signature.outputs = _ends(graph, graph.outputs, wanted)
+    model.signatureDefs = [signature]
+
+
+def _short(name: bytes) -> bytes:
+    """A tensor's name, for people who look at the graph; whole, names are up to 13 % of the file.
+
+    litert-torch gives the full path of classes and modules, TensorFlow joins the paths of all that it fused.
+    """
+    path = _CLASS_OF_MODULE.sub(b"", name).split(b";")[0].split(b"/")
+    return b"/".join(path[-_MOST_PARTS:])
+
+
+class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
+    """Writes equal vectors once: shapes, and the zero points of symmetric weights, 6 % of an 8-bit file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> int:  # noqa: N802 - flatbuffers' own name
+        """Where the vector lies."""
+        content = (x.dtype.str, x.tobytes())
+        if content not in self._places:
+            self._places[content] = super().CreateNumpyVector(x)
+        return self._places[content]
+
+
+def _packed(model: Any) -> bytes:
+    builder = _SharingBuilder()
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _ends(graph: Any, places: Any, name: str) -> list[Any]:
+    (place,) = places
+    end = schema.TensorMapT()
+    end.tensorIndex, end.name = place, name
+    graph.tensors[place].name = name
+    return [end]

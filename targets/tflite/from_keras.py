@@ -36,10 +36,9 @@ def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
     with conversion("TensorFlow could not convert the graph"):
         import tensorflow as tf
 
-        module = _module(graph, spec)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [module.serve.get_concrete_function()], module
-        )
+        function = _function(graph, spec).get_concrete_function()
+        # Given the owner of the variables too, the converter would leave them variables, and fold nothing.
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if options.converter == SELECT_TF_OPS:
             builtin, fallback = tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS
             converter.target_spec.supported_ops = [builtin, fallback]
@@ -48,8 +47,8 @@ def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
         return bytes(converter.convert())
 
 
-def _module(graph: nn.Module, spec: GraphSpec) -> Any:
-    """The Keras twin of the model inside ``graph``, and the function to convert."""
+def _function(graph: nn.Module, spec: GraphSpec) -> Any:
+    """What to convert: the Keras twin of the model inside ``graph``, with what ``graph`` does around it."""
     import tensorflow as tf
 
     from mobilevit_deploy.model.keras import twin_of
@@ -57,17 +56,12 @@ def _module(graph: nn.Module, spec: GraphSpec) -> Any:
     inner: Any = graph.tensor_graph if isinstance(graph, PictureGraph) else graph
     twin = twin_of(inner.model)
     given = channels_last(spec.input)
-    size = tuple(given.shape[1:3])
 
-    def serve(picture: Any) -> dict[str, Any]:
+    def serve(picture: Any) -> Any:
         result = twin.graph(tf.cast(picture, tf.float32))
         if isinstance(inner, MaskGraph):
-            enlarged = tf.image.resize(result, size, method="bilinear")
+            enlarged = tf.image.resize(result, given.shape[1:3], method="bilinear")
             result = tf.argmax(enlarged, axis=-1, output_type=tf.int32)
-        return {spec.output.name: result}
+        return result
 
-    module = tf.Module()
-    module.twin = twin  # keeps the variables alive
-    signature = [tf.TensorSpec(given.shape, given.dtype, name=given.name)]
-    module.serve = tf.function(serve, input_signature=signature)
-    return module
+    return tf.function(serve, input_signature=[tf.TensorSpec(given.shape, given.dtype)])
