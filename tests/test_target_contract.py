@@ -288,7 +288,7 @@ def _check_with(
     """The parity check of a correct file, fed wrongly by its user; ``change`` is told the channels' axis."""
     artifact, manifest = open_artifact(made.path)
     session = _session(made)
-    cases = parity_cases(reference.preprocess)[:10]
+    cases = parity_cases(reference.preprocess)[8:]  # some photographs, and all that show the model's classes
     (given,), (wanted,) = artifact.inputs, artifact.outputs
     fed = [manifest.preprocessing.feed(case.picture, given) for case in cases]
     produced = [session.run(np.ascontiguousarray(change(array, given.layout.index("C")))) for array in fed]

@@ -57,7 +57,7 @@ def compare(
         reasons += faults.reasons
         if not faults.comparable:
             continue
-        parity = _measure(spec, cases, expected, actual, image_size)
+        parity = _measure(spec, cases, expected, actual, image_size, tolerance.tie)
         measured.append(parity)
         reasons += _vacuous(parity, expected)
         reasons += _exceeded(parity, tolerance)
@@ -99,9 +99,14 @@ def _form_faults(
 
 
 def _measure(
-    spec: TensorSpec, cases: Sequence[str], expected: Sequence[Array], actual: Sequence[Array], size: Size
+    spec: TensorSpec,
+    cases: Sequence[str],
+    expected: Sequence[Array],
+    actual: Sequence[Array],
+    size: Size,
+    tie: float,
 ) -> OutputParity:
-    rows = [_measure_case(spec, size, *row) for row in zip(cases, expected, actual, strict=True)]
+    rows = [_measure_case(spec, size, tie, *row) for row in zip(cases, expected, actual, strict=True)]
     return OutputParity(
         name=spec.name,
         decides="pixels" if "H" in spec.layout else "inputs",
@@ -115,7 +120,7 @@ def _measure(
     )
 
 
-def _measure_case(spec: TensorSpec, size: Size, case: str, want: Array, got: Array) -> CaseParity:
+def _measure_case(spec: TensorSpec, size: Size, tie: float, case: str, want: Array, got: Array) -> CaseParity:
     wanted, chosen = (metrics.decisions(array, spec.layout, size) for array in (want, got))
     row = CaseParity(case=case, top1_agreement=float((wanted == chosen).mean()))
     if "C" not in spec.layout:
@@ -131,7 +136,9 @@ def _measure_case(spec: TensorSpec, size: Size, case: str, want: Array, got: Arr
         "sqnr_db": metrics.sqnr_db(want, got),
     }
     if "H" not in spec.layout:
+        lost = float(want.ravel()[wanted[0]]) - float(want.ravel()[chosen[0]])
         numbers |= {
+            "top1_agreement": float(lost <= tie * spread),
             "top1_reference": int(wanted[0]),
             "top1_artifact": int(chosen[0]),
             "top5_overlap": metrics.top_k_overlap(want, got, 5),

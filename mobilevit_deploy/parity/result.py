@@ -22,8 +22,9 @@ class CaseParity(_Record):
     Attributes:
         max_error: ``max_abs_error`` over ``spread``. The numeric figures are None for class numbers, whose
             differences mean nothing.
-        top1_agreement: share of decisions that agree: a classifier makes one an input, segmentation one a
-            pixel of the input, from its logits after bilinear up-sampling.
+        top1_agreement: share of decisions that agree: a classifier makes one an input, and agrees as well if
+            it chooses a class that ties with the reference's best; segmentation makes one a pixel of the
+            input, from its logits after bilinear up-sampling.
         top1_reference: the class decided for; None where there are many decisions.
         top5_overlap: share of the reference's five best classes among the artifact's; None likewise.
     """

@@ -14,6 +14,8 @@ class Tolerance(BaseModel):
         min_sqnr_db: smallest signal to quantisation noise ratio, in dB.
         min_top1: smallest share of inputs, 0 to 1, on which the best class is the reference's.
         min_pixels: smallest share of pixels, 0 to 1, likewise, for segmentation.
+        tie: classes whose scores are this close in the reference, as a fraction of the spread, are equally
+            good: which of them comes first, rounding decides.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,10 +25,11 @@ class Tolerance(BaseModel):
     min_sqnr_db: float | None = None
     min_top1: float = 1.0
     min_pixels: float = 0.999
+    tie: float = 0.0
 
 
-FP32 = Tolerance(max_error=1e-4, min_cosine=0.99999)
+FP32 = Tolerance(max_error=1e-4, min_cosine=0.99999, tie=2e-4)
 """Float32 arithmetic in another order: rounding differs in the last bits, decisions do not."""
 
-FP16 = Tolerance(min_sqnr_db=40.0)
+FP16 = Tolerance(min_sqnr_db=40.0, tie=1e-2)
 """Float16 keeps 11 significant bits; about 60 dB survive a network of this depth, 40 dB mean a defect."""
