@@ -64,6 +64,7 @@ class TestEachRewriteAlone:
         [
             ("fold_batch_norm", "batch_norm"),
             ("remove_dropout", "dropout"),
+            ("remove_dropout", "feature_dropout"),
             ("fold_query_scale", "div"),
             ("attention_bmm", "matmul"),
             ("layer_norm_as_linear", "layer_norm"),
@@ -96,6 +97,13 @@ class TestEachRewriteAlone:
     ) -> None:
         assert _largest_rank(deploy_graph(model, []), size) > 4
         assert _largest_rank(deploy_graph(model, ["patches_in_four_dimensions"]), size) == 4
+
+    def test_tokens_as_matrix_multiplies_matrices_alone_by_weights(
+        self, classifier: MobileViTForImageClassification
+    ) -> None:
+        nodes = _nodes(deploy_graph(classifier, ["tokens_as_matrix"]), "linear")
+        assert nodes
+        assert {node.meta["val"].ndim for node in nodes} == {2}
 
     @every_rewrite
     def test_does_nothing_the_second_time(self, model: Model, name: str) -> None:
