@@ -9,7 +9,7 @@ from mobilevit_deploy.demo import demo_checkpoint
 from mobilevit_deploy.demo import train as training
 from mobilevit_deploy.demo.evaluate import MASK_LABELS
 from mobilevit_deploy.demo.shapes import CLASSES
-from mobilevit_deploy.demo.tasks import TaskName
+from mobilevit_deploy.demo.tasks import TASKS, TaskName
 from mobilevit_deploy.demo.train import BATCH, STATE, Recipe, main, train
 from mobilevit_deploy.image import MobileViTImageProcessor
 from mobilevit_deploy.model import MobileViTForImageClassification, MobileViTForSemanticSegmentation
@@ -52,7 +52,7 @@ def test_the_learning_rate_rises_once_and_falls_to_almost_nothing(task: TaskName
 
 
 def test_a_segmenter_begins_with_the_weights_of_the_backbone() -> None:
-    model = training.TASKS[TaskName.SEGMENTATION].new_model(demo_checkpoint())
+    model = TASKS[TaskName.SEGMENTATION].new_model(demo_checkpoint())
     known = MobileViTForImageClassification.from_pretrained(demo_checkpoint()).mobilevit.state_dict()
     for name, weight in model.mobilevit.state_dict().items():
         torch.testing.assert_close(weight, known[name], rtol=0, atol=0)
