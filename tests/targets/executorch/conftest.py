@@ -21,7 +21,7 @@ def small_spec(reference: Reference) -> GraphSpec:
     return GraphSpec(
         input=TensorSpec(name="pixel_values", shape=(1, 3, 4, 4), dtype="float32", layout="NCHW"),
         output=TensorSpec(name="logits", shape=(1, 2), dtype="float32", layout="NC"),
-        card=card(reference.preprocess, ("a", "b")),
+        card=card(reference.preprocess, ("Füchse, rot", "木")),
     )
 
 

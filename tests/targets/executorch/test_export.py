@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from torch import Tensor, nn
@@ -13,19 +16,56 @@ from mobilevit_deploy.errors import ExportError
 from mobilevit_deploy.pipeline import Exported, export
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference
-from mobilevit_deploy.target import ExportOptions, GraphSpec, get_target
+from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, get_target
 
 FP32 = ExportOptions(Precision.FP32)
 
 
-class TestDelegation:
-    def test_xnnpack_takes_the_whole_graph_as_one(self, exported: Callable[..., Exported]) -> None:
-        assert _instructions(exported("executorch").path) == ["DelegateCall"]
+XNNPACK = "XnnpackBackend"
+CAST = "dim_order_ops::_to_dim_order_copy.out"
+ARGMAX = "aten::argmax.out"
 
-    def test_and_also_where_patches_do_not_tile_the_maps(self, reference: Reference, tmp_path: Path) -> None:
-        made = export(reference.resized((70, 90)), target="executorch", output=tmp_path)
-        assert made.manifest.parity.passed, made.manifest.parity.reasons
-        assert _instructions(made.path) == ["DelegateCall"]
+GRAPHS: dict[str, tuple[str, dict[str, object], list[str]]] = {
+    "classes of a picture": ("exported", {}, [CAST, XNNPACK]),
+    "classes of a tensor": ("exported", {"input": Input.TENSOR}, [XNNPACK]),
+    "map of a picture": ("segmented", {}, [CAST, XNNPACK]),
+    "mask of a picture": ("segmented", {"argmax": True}, [CAST, XNNPACK, ARGMAX, CAST]),
+}
+
+
+@pytest.fixture(scope="session", params=GRAPHS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every kind of graph that the target writes, in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def graph(request: pytest.FixtureRequest, kind: str) -> Exported:
+    exporter, options, _ = GRAPHS[kind]
+    made: Exported = request.getfixturevalue(exporter)("executorch", **options)
+    return made
+
+
+class TestEveryGraph:
+    def test_equals_the_reference(self, graph: Exported) -> None:
+        assert graph.manifest.parity.verdict == "pass", graph.manifest.parity.reasons
+
+    def test_xnnpack_takes_all_that_it_can_as_one(self, graph: Exported, kind: str) -> None:
+        assert _steps(graph.path) == GRAPHS[kind][2]
+
+    def test_has_no_tensor_of_more_than_four_axes(self, graph: Exported) -> None:
+        tensors = [value["xvalue_union"] for value in _xnnpack_graph(graph.path)["xvalues"]]
+        assert max(len(tensor["dims"]) for tensor in tensors) == 4
+        values = [value.val for value in _program(graph.path).execution_plan[0].values]
+        assert max(len(value.sizes) for value in values if hasattr(value, "sizes")) <= 4
+
+
+def test_xnnpack_takes_all_also_where_patches_do_not_tile_the_maps(
+    reference: Reference, tmp_path: Path
+) -> None:
+    made = export(reference.resized((70, 90)), target="executorch", input=Input.TENSOR, output=tmp_path)
+    assert made.manifest.parity.passed, made.manifest.parity.reasons
+    assert _steps(made.path) == [XNNPACK]
 
 
 class TestFile:
@@ -76,27 +116,30 @@ class TestFailure:
             get_target("executorch").export(small_graph, small_spec, FP32, Path("/dev/full"))
 
 
-def test_nothing_is_printed_by_export_and_session(tmp_path: Path) -> None:
+def test_nothing_is_printed_by_export_session_and_description(small_spec: GraphSpec, tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
 import numpy as np, torch
 from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.description import Card
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.target import ExportOptions, GraphSpec, get_target
 
 image = TensorSpec(name="pixel_values", shape=(1, 3, 4, 4), dtype="float32", layout="NCHW")
 logits = TensorSpec(name="logits", shape=(1, 48), dtype="float32", layout="NC")
-target, spec = get_target("executorch"), GraphSpec(image, logits, None, ())
+card = Card.model_validate_json(sys.argv[2])
+target, spec = get_target("executorch"), GraphSpec(image, logits, card)
 graph = torch.nn.Sequential(torch.nn.SiLU(), torch.nn.Flatten())
 artifact = target.export(graph, spec, ExportOptions(Precision.FP32), Path(sys.argv[1]))
 for threads in (1, 2):
     session = target.open_session(artifact, threads=threads)
     session.run(np.zeros(image.shape, np.float32))
     session.close()
+assert target.describe(artifact.path).card == card
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "small.pte")],
+        [sys.executable, "-c", script, str(tmp_path / "small.pte"), small_spec.card.model_dump_json()],
         capture_output=True,
         text=True,
         check=False,
@@ -104,9 +147,38 @@ for threads in (1, 2):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def _instructions(pte: Path) -> list[str]:
-    """Kinds of the instructions in the file: KernelCall for each operator that no delegate took."""
+def _program(pte: Path) -> Any:
     from executorch.exir._serialize._program import deserialize_pte_binary
 
-    (plan,) = deserialize_pte_binary(pte.read_bytes()).program.execution_plan
-    return [type(step.instr_args).__name__ for chain in plan.chains for step in chain.instructions]
+    return deserialize_pte_binary(pte.read_bytes()).program
+
+
+def _steps(pte: Path) -> list[str]:
+    """What ``forward`` calls, in order: names of operators, and of backends."""
+    plan = _program(pte).execution_plan[0]
+    assert plan.name == "forward"
+    steps = []
+    for call in (instruction.instr_args for chain in plan.chains for instruction in chain.instructions):
+        if type(call).__name__ == "DelegateCall":
+            steps.append(plan.delegates[call.delegate_index].id)
+        else:
+            operator = plan.operators[call.op_index]
+            steps.append(f"{operator.name}.{operator.overload}")
+    return steps
+
+
+def _xnnpack_graph(pte: Path) -> Any:
+    """The graph inside of the one delegate, as XNNPACK's schema has it."""
+    from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
+    from executorch.exir._serialize._flatbuffer import _flatc_decompile
+
+    (delegate,) = _program(pte).backend_delegate_data
+    header = xnnpack.XNNHeader.from_bytes(bytes(delegate.data[: xnnpack.XNNHeader.EXPECTED_LENGTH]))
+    end = header.flatbuffer_offset + header.flatbuffer_size
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "schema.fbs").write_bytes(xnnpack._get_schema_bytes())
+        (folder / "graph.bin").write_bytes(bytes(delegate.data[header.flatbuffer_offset : end]))
+        _flatc_decompile(name, str(folder / "schema.fbs"), str(folder / "graph.bin"), ["--raw-binary"])
+        text = (folder / "graph.json").read_text()
+    return json.loads(text.replace(": inf", ": Infinity"))  # a ReLU's upper bound

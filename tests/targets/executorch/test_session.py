@@ -144,6 +144,12 @@ class TestDamage:
         with pytest.raises(SessionError, match=r"has the inputs .* was said to have .*\[1, 3, 4, 5\]"):
             get_target("executorch").open_session(other)
 
+    def test_file_of_a_model_with_another_type_of_input(self, small_artifact: Artifact) -> None:
+        (declared,) = small_artifact.inputs
+        other = dataclasses.replace(small_artifact, inputs=(declared.model_copy(update={"dtype": "uint8"}),))
+        with pytest.raises(SessionError, match=r"has the inputs .*float32.* was said to have .*uint8"):
+            get_target("executorch").open_session(other)
+
     def test_file_of_a_model_with_other_outputs(self, small_artifact: Artifact) -> None:
         other = dataclasses.replace(small_artifact, outputs=(_wider(small_artifact.outputs[0]),))
         with pytest.raises(SessionError, match=r"has the outputs .* was said to have .*\[1, 3\]"):

@@ -38,11 +38,11 @@ def odd(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Expor
 
 
 GRAPHS = {
-    "classes of a picture": ("exported", {"input": Input.IMAGE}),
+    "classes of a picture": ("exported", {}),
     "classes of a tensor": ("exported", {"input": Input.TENSOR}),
-    "map of a picture": ("segmented", {"input": Input.IMAGE}),
+    "map of a picture": ("segmented", {}),
     "map of a tensor": ("segmented", {"input": Input.TENSOR}),
-    "mask of a picture": ("segmented", {"input": Input.IMAGE, "argmax": True}),
+    "mask of a picture": ("segmented", {"argmax": True}),
 }
 
 
