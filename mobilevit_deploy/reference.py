@@ -154,16 +154,11 @@ def load_model(
         HubError: the hub cannot be reached or has no such model.
         UsageError: there is no such channel order, or the labels do not fit.
     """
-    from mobilevit_deploy.demo import DEMOS, demo_checkpoint
     from mobilevit_deploy.image import PreprocessSpec
     from mobilevit_deploy.model.checkpoint import open_checkpoint
 
     source = DEMO if source is None else source
-    checkpoint = open_checkpoint(
-        demo_checkpoint(str(source)) if source in DEMOS else source,
-        channel_order=channel_order,
-        labels=labels,
-    )
+    checkpoint = open_checkpoint(source, channel_order=channel_order, labels=labels)
     spec = PreprocessSpec.from_processor(checkpoint.require_preprocessing())
     if spec.input_size is None:
         raise CheckpointError(

@@ -59,7 +59,6 @@ def prepare_model(model: str | None) -> None:
         CheckpointError: there is no such checkpoint.
         HubError: the hub cannot be reached or has no such model.
     """
-    from mobilevit_deploy.demo import DEMOS
     from mobilevit_deploy.model.hub import resolve_checkpoint
 
     if model is None:
@@ -67,7 +66,7 @@ def prepare_model(model: str | None) -> None:
             "[dim]Using the bundled demo model (12 drawn shapes). For ImageNet:[/dim] "
             "--model apple/mobilevit-xx-small"
         )
-    elif model not in DEMOS:
+    else:
         resolve_checkpoint(model)
 
 

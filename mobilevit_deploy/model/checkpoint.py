@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mobilevit_deploy.demo import DEMOS
 from mobilevit_deploy.errors import CheckpointError, UsageError
 from mobilevit_deploy.model.config import CONFIG_NAME, MobileViTConfig
 from mobilevit_deploy.model.formats import Format, Recognised, recognise, unsupported
@@ -180,7 +181,8 @@ def open_checkpoint(
     """Finds a checkpoint, recognises its format, and reads or infers its config.
 
     Args:
-        source: a folder, a weights file, or a hub id, in Hugging Face's format, timm's or ml-cvnets'.
+        source: a folder, a weights file, or a hub id, in Hugging Face's format, timm's or ml-cvnets'; or one
+            of ``demo.DEMOS``, which are bundled.
         channel_order: ``rgb`` or ``bgr``: what the weights expect, if the checkpoint declares otherwise.
         labels: a file with the names of the classes, see ``read_labels``; they replace the checkpoint's own.
         ema: of a training checkpoint, whether to take the averaged weights (EMA) or those of the last step;
@@ -372,6 +374,8 @@ def _channel_order(name: str) -> ChannelOrder:
 
 
 def _name(source: str | Path, path: Path) -> str:
+    if source in DEMOS:
+        return path.name
     # A hub id's snapshot lies in a folder named by its commit; its own last part reads better.
     if not Path(source).expanduser().exists():
         return str(source).rsplit("/", maxsplit=1)[-1]

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a local path, or a repository on the model hub, fetched into the hub's cache."""
+"""Where a checkpoint lies: bundled, a local path, or on the model hub, fetched into the hub's cache."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from mobilevit_deploy.demo import DEMOS, demo_checkpoint
 from mobilevit_deploy.errors import CheckpointError, HubError
 
 SAFETENSORS_NAME = "model.safetensors"
@@ -20,7 +21,8 @@ def resolve_checkpoint(source: str | Path) -> Path:
     """Finds a checkpoint, fetching it if need be.
 
     Args:
-        source: a folder, a file, or (only as a string) a hub id such as ``apple/mobilevit-xx-small``.
+        source: a folder, a file, or (only as strings) a hub id such as ``apple/mobilevit-xx-small`` or one of
+            ``demo.DEMOS``, which are bundled.
 
     Returns:
         An existing local path: the folder, the file, or the folder in the hub's cache.
@@ -29,6 +31,8 @@ def resolve_checkpoint(source: str | Path) -> Path:
         CheckpointError: there is no such path, and it cannot be a hub id.
         HubError: the hub cannot be reached or has no such model.
     """
+    if source in DEMOS:
+        return demo_checkpoint(str(source))
     path = _local_path(str(source))
     if path is not None:
         return path

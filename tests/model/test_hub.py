@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from mobilevit_deploy.demo import DEMOS
 from mobilevit_deploy.errors import CheckpointError, HubError
 from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
 from mobilevit_deploy.model.checkpoint import resolve_checkpoint
@@ -262,3 +263,8 @@ def unused_url() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("source", DEMOS)
+def test_bundled_models_have_short_names(source: str) -> None:
+    assert resolve_checkpoint(source).name == DEMOS[source]
