@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ _LITERT_TORCH = "litert-torch"
 _KERAS = "keras"
 _KERAS_WITH_TF_OPS = "keras-select-tf-ops"
 
+_INT8_DYNAMIC = tolerance.Tolerance(min_sqnr_db=15.0, min_top1=0.8, min_pixels=0.97)
+"""Measured: see README.md."""
+
 
 class TfliteTarget:
     """Writes one .tflite file, with its picture in NHWC layout."""
@@ -29,9 +33,7 @@ class TfliteTarget:
     extra = "tflite"
     libraries = ("litert-torch", "ai-edge-litert", "torch")
     converters = (_LITERT_TORCH, _KERAS, _KERAS_WITH_TF_OPS)
-    precisions = MappingProxyType(
-        {Precision.FP32: tolerance.FP32, Precision.INT8_DYNAMIC: tolerance.Tolerance(min_sqnr_db=20.0)}
-    )
+    precisions = MappingProxyType({Precision.FP32: tolerance.FP32, Precision.INT8_DYNAMIC: _INT8_DYNAMIC})
 
     def availability(self) -> Availability:
         """Usable wherever its libraries are installed; tensorflow, for ``keras``, is looked for at export."""
@@ -39,7 +41,7 @@ class TfliteTarget:
 
     def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
         """What its converter and its runtime gain by."""
-        if options.converter != _LITERT_TORCH:
+        if self._converter(options) != _LITERT_TORCH:
             return ()  # the Keras twin is built from the reference as it is, and is fast by construction
         # litert-torch folds BatchNorm by itself; done before, there is less to convert. LiteRT runs the whole
         # graph in one XNNPACK delegate as it is: other rewrites for speed gain less than 2 %. Delegates for
@@ -63,9 +65,12 @@ class TfliteTarget:
 
         from .export import channels_last, write_tflite
 
-        write_tflite(graph, spec, options, out)
+        write_tflite(graph, spec, replace(options, converter=self._converter(options)), out)
         given, wanted = channels_last(spec.input), channels_last(spec.output)
         return Artifact(out, self.name, options.precision, (given,), (wanted,))
+
+    def _converter(self, options: ExportOptions) -> str:
+        return options.converter or self.converters[0]
 
     def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:
         """Load the file into LiteRT's interpreter, on the CPU.

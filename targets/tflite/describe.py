@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -11,15 +12,12 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
-from pydantic import ValidationError
 
 from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.description import CARD_KEY, Card, Description
+from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError, first_line
 
 from .metadata import METADATA_NAME, Metadata, read_metadata
-
-_MOST_OPERATORS = 6
 
 
 def describe_tflite(path: Path) -> Description:
@@ -35,13 +33,13 @@ def describe_tflite(path: Path) -> Description:
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         buffers = _metadata_buffers(model)
         metadata = read_metadata(buffers[METADATA_NAME]) if METADATA_NAME in buffers else Metadata("", {}, ())
-        card = _card(buffers)
         labels = _labels(content, metadata)
         inputs, outputs = _tensors(model, metadata)
-    except (ValueError, RuntimeError, KeyError, IndexError, zipfile.BadZipFile, ValidationError) as error:
+    except (ValueError, RuntimeError, KeyError, IndexError, struct.error, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path} is damaged, or no .tflite file: {first_line(error)}.", remedy="Export the model again."
         ) from error
+    card = read_card(path, buffers.get(CARD_KEY.encode()))
     return Description(inputs, outputs, card, labels, _details(model, metadata))
 
 
@@ -54,11 +52,6 @@ def _content(path: Path) -> bytes:
 
 def _metadata_buffers(model: Any) -> dict[bytes, bytes]:
     return {entry.name: bytes(model.buffers[entry.buffer].data) for entry in model.metadata or []}
-
-
-def _card(buffers: dict[bytes, bytes]) -> Card | None:
-    written = buffers.get(CARD_KEY.encode())
-    return None if written is None else Card.model_validate_json(written)
 
 
 def _labels(content: bytes, metadata: Metadata) -> tuple[str, ...] | None:
@@ -89,12 +82,12 @@ def _spec(tensor: Any, metadata: Metadata) -> TensorSpec:
 
 
 def _details(model: Any, metadata: Metadata) -> dict[str, str]:
-    (*_, graph) = model.subgraphs[:1]
-    count = Counter(flatbuffer_utils.opcode_to_name(model, node.opcodeIndex) for node in graph.operators)
-    most = ", ".join(f"{number} {name}" for name, number in count.most_common(_MOST_OPERATORS))
+    operators = [node.opcodeIndex for graph in model.subgraphs for node in graph.operators]
+    count = Counter(flatbuffer_utils.opcode_to_name(model, index) for index in operators)
+    listed = ", ".join(f"{number} {name}" for name, number in count.most_common())
     details = {
-        "written by": (model.description or b"").decode(),
-        "operators": f"{count.total()} of {len(count)} kinds: {most}",
+        "producer": (model.description or b"").decode(),
+        "operators": f"{count.total()}: {listed}",
     }
     if metadata.parser_version:
         details["metadata"] = f"TFLite metadata, version {metadata.parser_version}"

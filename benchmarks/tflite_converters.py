@@ -1,0 +1,133 @@
+"""The ways to a .tflite file on the same weights: which is smallest, fastest, and quickest to make.
+
+    python benchmarks/tflite_converters.py --rounds 5 --json converters.json
+
+Each file is made by the command that users run, in a process of its own; then all files are timed in turns
+(A B C A B C), each turn in a process of its own. MobileViT-S has random weights whose BatchNorm statistics
+were calibrated on photographs, so that its activations are alive; a random head decides nothing, so that
+what is said of its accuracy is the signal to noise ratio of its logits alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from mobilevit_deploy.artifact import read_manifest
+from mobilevit_deploy.bench.measurement import Timing
+from mobilevit_deploy.bench.schedule import run
+from mobilevit_deploy.demo.photographs import parity_photographs
+from mobilevit_deploy.image import MobileViTImageProcessor, load_image
+from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
+
+CONVERTERS = ("litert-torch", "keras", "keras-select-tf-ops")
+PRECISIONS = ("fp32", "int8-dynamic")
+
+_CALIBRATION_STEPS = 20
+"""After these, a running average with momentum 0.1 holds 88 % of what it averages."""
+
+
+@dataclass
+class Row:
+    """One file."""
+
+    model: str
+    precision: str
+    converter: str
+    convert_s: float
+    bytes: int
+    sqnr_db: float | None
+    rounds_ms: list[list[float]] = field(default_factory=list)
+
+    @property
+    def median_ms(self) -> float:
+        return statistics.median(statistics.median(samples) for samples in self.rounds_ms)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="processes a file")
+    parser.add_argument("--samples", type=int, default=30, help="inferences a process")
+    parser.add_argument("--json", type=Path, help="write every sample and the machine to this file")
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _exported(Path(folder))
+        for measurement in run(list(rows), rounds=arguments.rounds, samples=arguments.samples, threads=1):
+            assert isinstance(measurement.outcome, Timing), measurement.outcome
+            (row,) = (row for path, row in rows.items() if path.name == measurement.subject.file)
+            row.rounds_ms.append(list(measurement.outcome.samples_ms))
+    _print(list(rows.values()))
+    if arguments.json:
+        environment = {"cores": os.cpu_count(), "platform": platform.platform(), "python": sys.version}
+        content = {"environment": environment, "files": [asdict(row) for row in rows.values()]}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _exported(folder: Path) -> dict[Path, Row]:
+    rows = {}
+    for model in ("demo", str(_calibrated(folder / "mobilevit-s"))):
+        for precision in PRECISIONS:
+            for converter in CONVERTERS:
+                path, seconds = _export(model, precision, converter, folder / "exports")
+                manifest = read_manifest(path)
+                rows[path] = Row(
+                    manifest.model.name,
+                    precision,
+                    converter,
+                    seconds,
+                    manifest.bytes,
+                    manifest.parity.outputs[0].sqnr_db,
+                )
+    return rows
+
+
+def _calibrated(folder: Path) -> Path:
+    """A checkpoint of MobileViT-S whose BatchNorm statistics are those of photographs."""
+    torch.manual_seed(2110)
+    model = MobileViTForImageClassification(MobileViTConfig.preset("s", num_labels=12)).train()
+    processor = MobileViTImageProcessor()
+    pictures = [load_image(path) for path in parity_photographs()]
+    pixel_values = torch.from_numpy(processor(pictures, return_tensors="np").pixel_values)
+    with torch.no_grad():
+        for _ in range(_CALIBRATION_STEPS):
+            model(pixel_values)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _export(model: str, precision: str, converter: str, output: Path) -> tuple[Path, float]:
+    """The file, and the seconds from loading the converter to the file on disk."""
+    command = [str(Path(sys.executable).with_name("mobilevit-deploy")), "export", "--target", "tflite"]
+    options = ["--model", model, "--precision", precision, "--converter", converter, "--output", str(output)]
+    done = subprocess.run([*command, *options, "--json"], stdout=subprocess.PIPE, check=True)
+    (export,) = json.loads(done.stdout)["exports"]
+    return Path(export["path"]), export["seconds"]["convert"]
+
+
+def _print(rows: list[Row]) -> None:
+    print(f"\n{os.cpu_count()} cores, {platform.processor() or platform.machine()}, 1 thread, 256x256")
+    print(f"{'model':22}{'precision':14}{'converter':21}{'ms':>7}{'MB':>8}{'SQNR dB':>9}{'convert s':>11}")
+    for row in rows:
+        noise = "" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"
+        print(
+            f"{row.model:22}{row.precision:14}{row.converter:21}"
+            f"{row.median_ms:7.2f}{row.bytes / 1e6:8.2f}{noise:>9}{row.convert_s:11.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
