@@ -19,14 +19,14 @@ from executorch.extension.pybindings import _portable_lib as runtime
 
 from mobilevit_deploy.errors import SessionError, first_line
 
+from .program import DTYPES, IDENTIFIER
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mobilevit_deploy.artifact import Artifact, TensorSpec
 
 _METHOD = "forward"
-_DTYPES = {0: "uint8", 3: "int32", 6: "float32"}  # by torch's numbers
-_IDENTIFIER = b"ET12"
 _CHATTER = ("[cpuinfo", "[threadpool")
 _LOG_PREFIX = re.compile(r"^\[[\w.]+:\d+\] ")
 
@@ -86,7 +86,7 @@ class ExecutorchSession:
         for what, (declared, count, tensor) in ends.items():
             expected = [_described(spec) for spec in declared]
             tensors = [tensor(i) for i in range(count)]
-            actual = [f"{_DTYPES.get(found.dtype(), 'unknown')}{list(found.sizes())}" for found in tensors]
+            actual = [f"{DTYPES.get(found.dtype(), 'unknown')}{list(found.sizes())}" for found in tensors]
             if actual != expected:
                 raise SessionError(
                     f"{self._artifact.path} has the {what} {actual}, and was said to have {expected}.",
@@ -103,7 +103,7 @@ def _check_identifier(path: Path) -> None:
         raise SessionError(
             f"{path} cannot be read: {error.strerror}.", remedy="Check that the file is there and readable."
         ) from error
-    if head[4:] != _IDENTIFIER:
+    if head[4:] != IDENTIFIER:
         raise SessionError(f"{path} is no ExecuTorch program.", remedy="Export the model again.")
 
 

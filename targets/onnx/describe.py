@@ -107,7 +107,9 @@ def _details(model: onnx.ModelProto) -> dict[str, str]:
     kinds = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in model.graph.node)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda kind: -kind[1]))
     opsets = (f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
-    parameters = sum(math.prod(weight.dims) for weight in model.graph.initializer)
+    # Shapes and axes are int64.
+    weights = (weight for weight in model.graph.initializer if weight.data_type != onnx.TensorProto.INT64)
+    parameters = sum(math.prod(weight.dims) for weight in weights)
     details = {
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "about": model.doc_string,

@@ -33,7 +33,7 @@ class TestOwnFile:
         assert details["producer"] == "mobilevit-deploy tests"
         assert details["operator sets"] == "ai.onnx 18"
         assert details["operators"] in {"2: 1 Conv, 1 Reshape", "2: 1 Conv, 1 Flatten"}
-        assert int(details["parameters"]) >= 2 * 3 * 8 * 8 + 2
+        assert details["parameters"] == f"{2 * 3 * 8 * 8 + 2}"
 
     def test_is_told_from_the_file_alone_wherever_it_lies(
         self, small_artifact: Artifact, small_spec: GraphSpec, tmp_path: Path
