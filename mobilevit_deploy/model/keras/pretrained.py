@@ -28,9 +28,7 @@ class TFMobileViTPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ha
     def __init__(self, config: MobileViTConfig, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.config = config
-
-    def build(self, input_shape: Any = None) -> None:
-        """Nothing: a model has its variables from the start."""
+        self.built = True  # a model has its variables from the start
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **arguments: Any) -> Self:
