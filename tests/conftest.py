@@ -13,7 +13,7 @@ import pytest
 
 from mobilevit_deploy.description import Card
 from mobilevit_deploy.image import PreprocessSpec
-from mobilevit_deploy.pipeline import Exported, export
+from mobilevit_deploy.pipeline import Exported, export, export_options
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference, load_model
 from mobilevit_deploy.target import get_target
@@ -77,12 +77,13 @@ def segmented(segmenter: Reference, tmp_path_factory: pytest.TempPathFactory) ->
 def _exporter(reference: Reference, folders: pytest.TempPathFactory) -> Callable[..., Exported]:
     made: dict[tuple[object, ...], Exported] = {}
 
-    def export_once(target: str, precision: str = "fp32", **options: object) -> Exported:
+    def export_once(target: str, precision: str = "fp32", **choices: object) -> Exported:
         require(target)
-        key = (target, precision, *sorted(options.items()))
+        options = export_options(get_target(target), precision, **choices)  # type: ignore[arg-type]
+        key = (target, options)
         if key not in made:
             output = folders.mktemp(f"{target}-{precision}")
-            made[key] = export(reference, target=target, precision=precision, output=output, **options)  # type: ignore[arg-type]
+            made[key] = export(reference, target=target, precision=precision, output=output, **choices)  # type: ignore[arg-type]
         return made[key]
 
     return export_once

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.description import CARD_KEY, Card, Description
+from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError
 
 from .metadata import LABELS
@@ -38,7 +36,7 @@ def describe_program(path: Path) -> Description:
             remedy="Export the model again.",
         )
     forward = methods[_METHOD]
-    card = _card(path, methods)
+    card = read_card(path, "".join(methods[CARD_KEY].strings) if CARD_KEY in methods else None)
     return Description(
         inputs=_named(forward.inputs, _INPUTS if card else {}, "input"),
         outputs=_named(forward.outputs, _OUTPUTS if card else {}, "output"),
@@ -56,19 +54,6 @@ def _named(
         name, layout = names.get((tensor.dtype, len(tensor.shape)), (f"{otherwise}{number}", ""))
         specs.append(TensorSpec(name=name, shape=tensor.shape, dtype=tensor.dtype, layout=layout))
     return tuple(specs)
-
-
-def _card(path: Path, methods: dict[str, Method]) -> Card | None:
-    if CARD_KEY not in methods:
-        return None
-    try:
-        return Card.model_validate_json("".join(methods[CARD_KEY].strings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its beginning"
-        raise ArtifactError(
-            f"The card in {path} is damaged at {where}: {first['msg']}.", remedy="Export the model again."
-        ) from error
 
 
 def _details(forward: Method, methods: dict[str, Method]) -> dict[str, str]:

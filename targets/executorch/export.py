@@ -33,8 +33,7 @@ def write_pte(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
         from executorch.exir import to_edge_transform_and_lower
 
         with torch.no_grad():
-            # torch.export fails on a module with an attribute called graph, unless it is inside another one.
-            exported = torch.export.export(torch.nn.Sequential(graph), (spec.example(),))
+            exported = torch.export.export(graph, (spec.example(),))
         # What XNNPACK does not take stays in the graph, for ExecuTorch's portable (slow) operators.
         lowered = to_edge_transform_and_lower(
             exported, partitioner=[XnnpackPartitioner()], constant_methods=constant_methods(spec.card)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from pydantic import ValidationError
 
 from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.description import CARD_KEY, Card, Description
+from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError
 
 _AXES = {"DATA_BATCH": "N", "DATA_CHANNEL": "C"}
@@ -34,7 +33,7 @@ def describe_model(path: Path) -> Description:
     return Description(
         inputs=tuple(_tensor(value) for value in graph.input if value.name not in weights),
         outputs=tuple(_tensor(value) for value in graph.output),
-        card=_card(path, properties),
+        card=read_card(path, properties.get(CARD_KEY)),
         labels=_labels(properties),
         details=_details(model),
     )
@@ -78,19 +77,6 @@ def _layout(tensor: onnx.TypeProto.Tensor) -> str:
         return _LAYOUTS.get(len(denotations), "")
     space = iter("HW")
     return "".join(_AXES.get(denotation) or next(space, "?") for denotation in denotations)
-
-
-def _card(path: Path, properties: Mapping[str, str]) -> Card | None:
-    if CARD_KEY not in properties:
-        return None
-    try:
-        return Card.model_validate_json(properties[CARD_KEY])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its beginning"
-        raise ArtifactError(
-            f"The card in {path} is damaged at {where}: {first['msg']}.", remedy="Export the model again."
-        ) from error
 
 
 def _labels(properties: Mapping[str, str]) -> tuple[str, ...] | None:

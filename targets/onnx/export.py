@@ -35,7 +35,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
     """
     with conversion("torch.onnx could not convert the graph"):
         program = torch.onnx.export(
-            torch.nn.Sequential(graph),  # torch.export fails on a module with an attribute called graph
+            graph,
             (spec.example(),),
             input_names=[spec.input.name],
             output_names=[spec.output.name],
