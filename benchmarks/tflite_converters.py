@@ -139,9 +139,8 @@ def _export(model: str, precision: str, converter: str, output: Path) -> tuple[P
 
 def _print(rows: list[Row]) -> None:
     print(f"\n{os.cpu_count()} cores, {platform.processor() or platform.machine()}, 1 thread, 256x256")
-    print(
-        f"{'model':22}{'precision':14}{'converter':21}{'median ms':>10}{'least':>7}{'MB':>8}{'SQNR dB':>9}{'convert s':>11}"
-    )
+    heads = f"{'model':22}{'precision':14}{'converter':21}{'median ms':>10}{'least':>7}"
+    print(f"{heads}{'MB':>8}{'SQNR dB':>9}{'convert s':>11}")
     for row in rows:
         noise = "" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"
         print(
