@@ -21,7 +21,8 @@ def plots(report: Report, *, width_in: float = WIDE_IN) -> dict[str, str]:
     timed = [(row, row.timed) for row in report.rows if row.timed]
     checked = [row for row in report.artifacts if row.errors]
     # An artifact looks the same in every plot.
-    looks = {row.label: _Look.number(index) for index, row in enumerate(report.rows)}
+    drawn_rows = [row for row in report.rows if row.timed or row.errors]
+    looks = {row.label: _Look.number(index) for index, row in enumerate(drawn_rows)}
     drawn = {}
     with svg.style():
         if timed:
@@ -41,7 +42,9 @@ class _Look(NamedTuple):
 
     @classmethod
     def number(cls, index: int) -> _Look:
-        return cls(svg.MARKERS[index % len(svg.MARKERS)], svg.SERIES[index % len(svg.SERIES)])
+        # With every round of markers the colours move on by one, so that pairs are not repeated so soon.
+        lap, place = divmod(index, len(svg.MARKERS))
+        return cls(svg.MARKERS[place], svg.SERIES[(place + lap) % len(svg.SERIES)])
 
 
 def _latency(timed: Sequence[tuple[Row, Timed]], width_in: float) -> str:
