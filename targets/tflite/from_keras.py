@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.conversion import conversion
 from mobilevit_deploy.model.graph import MaskGraph, PictureGraph
-from mobilevit_deploy.model.keras.runtime import require_tensorflow
 from mobilevit_deploy.quantize import Precision
 
 from .export import channels_last
@@ -14,6 +13,7 @@ from .export import channels_last
 if TYPE_CHECKING:
     from torch import nn
 
+    from mobilevit_deploy.model.keras.head import TFMobileViTWithHead
     from mobilevit_deploy.target import ExportOptions, GraphSpec
 
 SELECT_TF_OPS = "keras-select-tf-ops"
@@ -32,11 +32,13 @@ def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
         ExportError: TensorFlow refused the graph.
         TargetError: tensorflow is not installed.
     """
-    require_tensorflow()
+    from mobilevit_deploy.model.keras import twin_of
+
     with conversion("TensorFlow could not convert the graph"):
         import tensorflow as tf
 
-        function = _function(graph, spec).get_concrete_function()
+        inner: Any = graph.tensor_graph if isinstance(graph, PictureGraph) else graph
+        function = _function(inner, twin_of(inner.model), spec).get_concrete_function()
         # Given the owner of the variables too, the converter would leave them variables, and fold nothing.
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if options.converter == SELECT_TF_OPS:
@@ -47,19 +49,15 @@ def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
         return bytes(converter.convert())
 
 
-def _function(graph: nn.Module, spec: GraphSpec) -> Any:
+def _function(graph: Any, twin: TFMobileViTWithHead, spec: GraphSpec) -> Any:
     """What to convert: the Keras twin of the model inside ``graph``, with what ``graph`` does around it."""
     import tensorflow as tf
 
-    from mobilevit_deploy.model.keras import twin_of
-
-    inner: Any = graph.tensor_graph if isinstance(graph, PictureGraph) else graph
-    twin = twin_of(inner.model)
     given = channels_last(spec.input)
 
     def serve(picture: Any) -> Any:
         result = twin.graph(tf.cast(picture, tf.float32))
-        if isinstance(inner, MaskGraph):
+        if isinstance(graph, MaskGraph):
             enlarged = tf.image.resize(result, given.shape[1:3], method="bilinear")
             result = tf.argmax(enlarged, axis=-1, output_type=tf.int32)
         return result

@@ -235,6 +235,21 @@ class TestCheckpoints:
 
 
 class TestBackend:
+    def test_missing_tensorflow_is_named_with_the_extra_that_brings_it(self) -> None:
+        found = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import sys; sys.modules['tensorflow'] = None; import mobilevit_deploy.model.keras",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "TargetError" in found.stderr
+        assert "not installed: tensorflow" in found.stderr
+        assert "pip install 'mobilevit-deploy[tf]'" in found.stderr
+
     def test_another_backend_is_named(self) -> None:
         found = subprocess.run(
             [sys.executable, "-c", "import mobilevit_deploy.model.keras"],
