@@ -108,7 +108,7 @@ class MobileViTImageProcessor:
         images: ImageInput,
         segmentation_maps: ImageInput | None = None,
         *,
-        return_tensors: Literal["np", "pt"] | None = None,
+        return_tensors: Literal["np", "pt", "tf"] | None = None,
         **overrides: Any,
     ) -> BatchFeature:
         """Prepare one picture or many, and their segmentation maps if there are any.
@@ -121,8 +121,8 @@ class MobileViTImageProcessor:
                 (C, H, W), a batch of the latter two with one more axis in front, or a list of any of these.
             segmentation_maps: one for each picture, of its size: one-channel pictures in the same forms,
                 (H, W) class numbers, a (B, H, W) batch, or a list of any of these.
-            return_tensors: ``"np"`` for an array, ``"pt"`` for a torch tensor, None for a list of (3, H, W)
-                arrays, which unlike the others may differ in size.
+            return_tensors: ``"np"`` for an array, ``"pt"`` for a torch tensor, ``"tf"`` for a TensorFlow
+                tensor, None for a list of (3, H, W) arrays, which unlike the others may differ in size.
             **overrides: fields of the processor that hold for this call only; None leaves a field as it is.
 
         Returns:
@@ -133,8 +133,8 @@ class MobileViTImageProcessor:
             ImageError: for pictures and maps that cannot be read or used, or do not fit each other.
             TypeError: for an unknown field, or something that is no picture at all.
         """
-        if return_tensors not in (None, "np", "pt"):
-            raise ValueError(f'return_tensors is None, "np" or "pt", not {return_tensors!r}')
+        if return_tensors not in (None, "np", "pt", "tf"):
+            raise ValueError(f'return_tensors is None, "np", "pt" or "tf", not {return_tensors!r}')
         settings = self._with(overrides)
         sources = list(each_single(images, single_ndim=3))
         maps = None if segmentation_maps is None else label_maps(segmentation_maps, len(sources))
@@ -147,11 +147,7 @@ class MobileViTImageProcessor:
         if return_tensors is None:
             return features
         batches = {name: _stack(values) for name, values in features.items()}
-        if return_tensors == "np":
-            return BatchFeature(batches)
-        import torch
-
-        return BatchFeature({name: torch.from_numpy(batch) for name, batch in batches.items()})
+        return BatchFeature({name: _tensor(batch, return_tensors) for name, batch in batches.items()})
 
     __call__ = preprocess
 
@@ -304,6 +300,21 @@ class MobileViTFeatureExtractor(MobileViTImageProcessor):
 def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Drop the fields of ours that say None, which to the published processor means "the default"."""
     return {name: value for name, value in fields.items() if value is not None or name not in _FIELDS}
+
+
+def _tensor(batch: NDArray[Any], kind: Literal["np", "pt", "tf"]) -> Any:
+    if kind == "np":
+        return batch
+    if kind == "pt":
+        import torch
+
+        return torch.from_numpy(batch)
+    from mobilevit_deploy.model.keras.runtime import require_tensorflow
+
+    require_tensorflow()
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(batch)
 
 
 def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

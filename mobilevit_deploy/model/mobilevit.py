@@ -141,7 +141,7 @@ class Encoder(nn.Module):
                         depth=TRANSFORMER_DEPTHS[i],
                         dilation=dilation,
                     )
-                    for i, dilation in enumerate(_dilations(config.output_stride))
+                    for i, dilation in enumerate(dilations(config.output_stride))
                 ),
             ]
         )
@@ -166,7 +166,7 @@ def _mobilenet_stage(
     return Stack(first, *rest)
 
 
-def _dilations(output_stride: int) -> tuple[int, int, int]:
+def dilations(output_stride: int) -> tuple[int, int, int]:
     """Dilation of each MobileViT block: from where a stride is dropped, every block doubles it."""
     return {32: (1, 1, 1), 16: (1, 1, 2), 8: (1, 2, 4)}[output_stride]
 

@@ -151,8 +151,8 @@ class TestOutput:
         assert not hasattr(features, "labels")
 
     def test_other_kinds_of_tensors_are_refused(self, photograph: Image.Image) -> None:
-        with pytest.raises(ValueError, match="tf"):
-            MobileViTImageProcessor()(photograph, return_tensors="tf")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="jax"):
+            MobileViTImageProcessor()(photograph, return_tensors="jax")  # type: ignore[arg-type]
 
     def test_different_sizes_make_a_list_but_no_batch(self, photograph: Image.Image) -> None:
         processor = MobileViTImageProcessor(do_center_crop=False)

@@ -24,7 +24,7 @@ from mobilevit_deploy.model.keras.layers import (
 )
 from mobilevit_deploy.model.keras.outputs import TFBackboneOutput
 from mobilevit_deploy.model.keras.pretrained import TFMobileViTPreTrainedModel, published
-from mobilevit_deploy.model.mobilevit import TRANSFORMER_DEPTHS, MobileViTModel, _dilations
+from mobilevit_deploy.model.mobilevit import TRANSFORMER_DEPTHS, MobileViTModel, dilations
 from mobilevit_deploy.model.pretrained import MobileViTPreTrainedModel
 
 
@@ -131,7 +131,7 @@ class Encoder(Block):
                     depth=TRANSFORMER_DEPTHS[i],
                     dilation=dilation,
                 )
-                for i, dilation in enumerate(_dilations(config.output_stride))
+                for i, dilation in enumerate(dilations(config.output_stride))
             ),
         ]
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from mobilevit_deploy.demo import parity_photographs
 from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.image import MobileViTImageProcessor, load_image
 from mobilevit_deploy.model import (
     MobileViTConfig,
     MobileViTForImageClassification,
@@ -106,6 +108,16 @@ class TestCall:
     def test_takes_what_a_processor_gives(self, classifier: Any) -> None:
         twin = TFMobileViTForImageClassification.from_reference(classifier)
         assert tuple(twin(pixel_values=pixels(64, 64))["logits"].shape) == (2, 3)
+
+    def test_is_called_as_the_documentation_page_does(self, classifier: Any) -> None:
+        """``inputs = processor(image, return_tensors="tf"); logits = model(**inputs).logits``."""
+        picture = load_image(parity_photographs()[0])
+        processor = MobileViTImageProcessor(size=72, crop_size=64)
+        as_tensor, as_array = processor(picture, return_tensors="tf"), processor(picture, return_tensors="np")
+        assert isinstance(as_tensor.pixel_values, tf.Tensor)
+        np.testing.assert_array_equal(as_tensor.pixel_values.numpy(), as_array.pixel_values)
+        twin = TFMobileViTForImageClassification.from_reference(classifier)
+        np.testing.assert_array_equal(twin(**as_tensor).logits, twin(**as_array).logits)
 
     def test_traces_with_unknown_sizes(self, classifier: Any) -> None:
         twin = TFMobileViTForImageClassification.from_reference(classifier)
