@@ -81,4 +81,5 @@ def _print(outcomes: dict[str, Outcome]) -> None:
 def _figures(worst: OutputParity) -> str:
     error, sqnr, agreement = console.parity_figures(worst)
     numbers = f"max error {error} of the spread, cosine {worst.cosine:.7f}, SQNR {sqnr}, " if error else ""
-    return f"{numbers}best class agrees on {agreement} of the {worst.decides} of {len(worst.cases)} pictures"
+    of = "the pixels of " if worst.decides == "pixels" else ""
+    return f"{numbers}best class agrees on {agreement} of {of}{len(worst.cases)} pictures"
