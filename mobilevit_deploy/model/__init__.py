@@ -1,4 +1,7 @@
-"""The reference model. Names are looked up on first use, so that importing this package imports no torch."""
+"""The reference model and its TensorFlow twins.
+
+Names are looked up on first use, so that importing this package imports neither torch nor tensorflow.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,13 @@ if TYPE_CHECKING:
     from mobilevit_deploy.model.deeplabv3 import (
         MobileViTForSemanticSegmentation as MobileViTForSemanticSegmentation,
     )
+    from mobilevit_deploy.model.keras import (
+        TFMobileViTForImageClassification as TFMobileViTForImageClassification,
+    )
+    from mobilevit_deploy.model.keras import (
+        TFMobileViTForSemanticSegmentation as TFMobileViTForSemanticSegmentation,
+    )
+    from mobilevit_deploy.model.keras import TFMobileViTModel as TFMobileViTModel
     from mobilevit_deploy.model.mobilevit import MobileViTModel as MobileViTModel
 
 _HOMES = {
@@ -20,6 +30,9 @@ _HOMES = {
     "MobileViTForImageClassification": "classification",
     "MobileViTForSemanticSegmentation": "deeplabv3",
     "MobileViTModel": "mobilevit",
+    "TFMobileViTForImageClassification": "keras",
+    "TFMobileViTForSemanticSegmentation": "keras",
+    "TFMobileViTModel": "keras",
 }
 
 __all__ = [
@@ -27,6 +40,9 @@ __all__ = [
     "MobileViTForImageClassification",
     "MobileViTForSemanticSegmentation",
     "MobileViTModel",
+    "TFMobileViTForImageClassification",
+    "TFMobileViTForSemanticSegmentation",
+    "TFMobileViTModel",
 ]
 
 
