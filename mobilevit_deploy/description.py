@@ -100,7 +100,10 @@ def describe(path: Path) -> tuple[str, Description, list[str]]:
     found = target.describe(path)
     if not manifest_path(path).exists():
         return target.name, found, []
-    manifest = read_manifest(path)
+    try:
+        manifest = read_manifest(path)
+    except ArtifactError as error:
+        return target.name, found, [f"The manifest cannot be used: {error.problem}"]
     warnings = disagreements(found, manifest)
     if digest(path) != manifest.sha256:
         warnings.append("The file changed after export: it has another sha256 than its manifest says.")
@@ -140,8 +143,24 @@ def disagreements(found: Description, manifest: Manifest) -> list[str]:
             for name in ("task", "precision", "preprocessing", "labels")
         ]
         told.append(("weights", found.card.weights_sha256, manifest.model.weights_sha256))
-    different = [name for name, here, there in told if here != there]
-    return [f"The manifest and the file disagree about the {name}." for name in dict.fromkeys(different)]
+    different = {name: (here, there) for name, here, there in told if here != there}
+    return [
+        f"The manifest and the file disagree about the {name}: {_difference(here, there)}."
+        for name, (here, there) in different.items()
+    ]
+
+
+def _difference(here: object, there: object) -> str:
+    """The first that differs, in the file and in the manifest."""
+    if isinstance(here, PreprocessSpec) and isinstance(there, PreprocessSpec):
+        ours, theirs = here.model_dump(), there.model_dump()
+        field = next(name for name in ours if ours[name] != theirs[name])
+        return f"{field} is {ours[field]} in the file, {theirs[field]} in the manifest"
+    if isinstance(here, tuple | list) and isinstance(there, tuple | list):
+        if len(here) != len(there):
+            return f"{len(here)} in the file, {len(there)} in the manifest"
+        here, there = next(pair for pair in zip(here, there, strict=True) if pair[0] != pair[1])
+    return f"{here} in the file, {there} in the manifest"
 
 
 def _tensors(specs: tuple[TensorSpec, ...]) -> list[str]:

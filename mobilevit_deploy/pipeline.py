@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.errors import TargetError, UsageError
+from mobilevit_deploy.errors import CheckpointError, HubError, TargetError, UsageError
 from mobilevit_deploy.output import output_folder, publish, staging
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference, as_reference
@@ -101,7 +101,7 @@ def export(
 def verify(
     path: str | Path, *, model: Reference | str | Path | None = None, on_stage: OnStage = lambda _: None
 ) -> ParityResult:
-    """Run the parity check of an artifact on disk again.
+    """Run the parity check of an artifact on disk again, and hold its manifest against what it says itself.
 
     Args:
         path: the artifact; its manifest lies beside it.
@@ -110,21 +110,53 @@ def verify(
 
     Raises:
         ArtifactError: the artifact has no readable manifest, or changed since export.
+        UsageError: ``model`` was trained for another task.
     """
     from mobilevit_deploy.artifact import open_artifact
+    from mobilevit_deploy.description import disagreements
 
     on_stage("read")
     artifact, manifest = open_artifact(Path(path))
     target = usable_target(manifest.target)
     on_stage("load")
-    reference = as_reference(model if model is not None else manifest.model.source)
-    reference = replace(reference, preprocess=manifest.model.preprocessing)
+    reference = reference_of(manifest, model)
     on_stage("parity")
     result = check(artifact, target, reference)
-    if reference.weights_sha256() == manifest.model.weights_sha256:
+    reasons = disagreements(target.describe(artifact.path), manifest)
+    if reference.weights_sha256() != manifest.model.weights_sha256:
+        reasons.append(f"'{reference.source}' does not hold the weights that the artifact was made from")
+    if not reasons:
         return result
-    reason = f"'{reference.source}' does not hold the weights that the artifact was made from"
-    return result.model_copy(update={"verdict": "fail", "reasons": (reason, *result.reasons)})
+    return result.model_copy(update={"verdict": "fail", "reasons": (*reasons, *result.reasons)})
+
+
+def reference_of(manifest: Manifest, model: Reference | str | Path | None = None) -> Reference:
+    """The reference of an artifact, fed as its manifest says.
+
+    Args:
+        manifest: of the artifact.
+        model: to compare with; None takes the model that the manifest names.
+
+    Raises:
+        CheckpointError: the model that the manifest names is no longer where it was.
+        UsageError: ``model`` was trained for another task.
+    """
+    try:
+        reference = as_reference(model if model is not None else manifest.model.source)
+    except (CheckpointError, HubError) as error:
+        if model is not None:
+            raise
+        raise CheckpointError(
+            f"{manifest.file} was made from '{manifest.model.source}', which cannot be opened from here: "
+            f"{error.problem}",
+            remedy="Say where the checkpoint is now: --model FOLDER.",
+        ) from error
+    if reference.task != manifest.task:
+        raise UsageError(
+            f"{manifest.file} is for {manifest.task}, and {reference.name} for {reference.task}.",
+            remedy="Compare it with a model of the same kind.",
+        )
+    return replace(reference, preprocess=manifest.model.preprocessing)
 
 
 def check(artifact: Artifact, target: Target, reference: Reference) -> ParityResult:

@@ -14,6 +14,7 @@ from mobilevit_deploy.pipeline import (
     artifact_name,
     export,
     export_options,
+    reference_of,
     reference_output,
     usable_target,
 )
@@ -43,7 +44,7 @@ class Classification:
     columns: Mapping[str, NDArray[Any]]
     engine: str | None = None
 
-    def best(self, count: int, *, of: str) -> list[tuple[str, float]]:
+    def best(self, count: int, *, of: str = "reference") -> list[tuple[str, float]]:
         """The ``count`` most probable classes of one column, best first."""
         from mobilevit_deploy.parity.metrics import top_k
 
@@ -111,6 +112,7 @@ def predict(
 
     Raises:
         ImageError: the file is not a usable picture.
+        UsageError: model and artifact are for different tasks.
     """
     from mobilevit_deploy.image import load_image
 
@@ -131,11 +133,11 @@ def predict(
         artifact = _find_or_export(model, usable_target(target), options, Path(output), on_stage)
     on_stage("read")
     opened, manifest = open_artifact(Path(artifact))
-    reference = as_reference(model if model is not None else manifest.model.source)
-    reference = replace(reference, preprocess=manifest.model.preprocessing)
+    reference = reference_of(manifest, model)
     on_stage("run")
     produced, engine = _by_artifact(opened, manifest, reference, picture)
-    return _prediction(reference, _by_reference(reference, picture), produced, engine)
+    expected = _by_reference(reference, picture)
+    return replace(_prediction(reference, expected, produced, engine), labels=manifest.labels)
 
 
 def _find_or_export(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -41,6 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             name = item.callspec.params.get("target")
         if name is not None:
             item.add_marker(pytest.mark.xdist_group(str(name)))
+
+
+# A shell that starts the tests in the background ignores SIGINT, and so would what Ctrl-C is tested on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -57,9 +57,8 @@ def test_other_input_is_a_disagreement(exported: Callable[..., Exported]) -> Non
     made = exported("toy")
     found = get_target("toy").describe(made.path)
     larger = found.inputs[0].model_copy(update={"shape": (1, 640, 640, 3)})
-    assert disagreements(replace(found, inputs=(larger,)), made.manifest) == [
-        "The manifest and the file disagree about the inputs."
-    ]
+    (warning,) = disagreements(replace(found, inputs=(larger,)), made.manifest)
+    assert "about the inputs: image uint8[1, 640, 640, 3] in the file, image uint8[1, 96, 96, 3]" in warning
 
 
 def test_files_of_no_target(tmp_path: Path) -> None:
@@ -82,3 +81,12 @@ def test_target_that_cannot_read_here(
     monkeypatch.setattr(type(get_target("toy")), "availability", lambda _: absent)
     with pytest.raises(TargetError, match="it is missing"):
         describe(path)
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": "other"}'])
+def test_unusable_manifest_is_a_warning_not_the_end(artifact_copy: Callable[..., Path], content: str) -> None:
+    path = artifact_copy("toy")
+    manifest_path(path).write_text(content)
+    _, found, (warning,) = describe(path)
+    assert found.card is not None
+    assert "manifest cannot be used" in warning

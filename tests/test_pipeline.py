@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 import mobilevit_deploy
 from mobilevit_deploy.artifact import manifest_path, open_artifact
-from mobilevit_deploy.errors import DeployError, TargetError, UsageError
+from mobilevit_deploy.errors import CheckpointError, DeployError, TargetError, UsageError
 from mobilevit_deploy.pipeline import check
 from mobilevit_deploy.reference import Reference, load_model
 from mobilevit_deploy.target import Availability, get_target
@@ -142,3 +143,31 @@ def test_options_that_are_not_the_default_are_named_in_the_file(segmenter: Refer
     )
     assert made.path.name == "mobilevit-xxs-shapes-segmentation-64-fp32-tensor-mask.pt2"
     assert made.manifest.parity.passed
+
+
+def test_verify_holds_the_manifest_against_the_file(artifact_copy: Callable[..., Path]) -> None:
+    """An app reads the manifest: what it says of a good file must be true."""
+    path = artifact_copy("toy")
+    note = json.loads(manifest_path(path).read_text())
+    note["preprocessing"]["channel_order"] = "BGR"
+    manifest_path(path).write_text(json.dumps(note))
+    result = mobilevit_deploy.verify(path)
+    assert not result.passed
+    assert "channel_order is RGB in the file, BGR in the manifest" in result.reasons[0]
+
+
+def test_verify_against_a_model_for_another_task(
+    artifact_copy: Callable[..., Path], segmenter: Reference
+) -> None:
+    with pytest.raises(UsageError, match="is for image-classification"):
+        mobilevit_deploy.verify(artifact_copy("toy"), model=segmenter)
+
+
+def test_artifact_whose_model_is_gone_says_how_to_name_it(artifact_copy: Callable[..., Path]) -> None:
+    path = artifact_copy("toy")
+    note = json.loads(manifest_path(path).read_text())
+    note["model"]["source"] = "./moved/away"
+    manifest_path(path).write_text(json.dumps(note))
+    with pytest.raises(CheckpointError, match="moved/away") as caught:
+        mobilevit_deploy.verify(path)
+    assert "--model" in caught.value.remedy

@@ -79,3 +79,12 @@ def test_picture_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(ImageError, match=r"a\.png"):
         mobilevit_deploy.predict(tmp_path / "a.png")
+
+
+def test_artifacts_own_labels_name_its_classes(tmp_path: Path, square: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {i}" for i in range(12)), encoding="utf-8")
+    made = mobilevit_deploy.export("demo", target="toy", image_size=64, labels=names, output=tmp_path)
+    prediction = mobilevit_deploy.predict(square, artifact=made.path)
+    assert isinstance(prediction, Classification)
+    assert prediction.best(1, of="artifact")[0][0].startswith("class ")

@@ -50,7 +50,7 @@ def convert(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Turn a checkpoint of timm or ml-cvnets into a Hugging Face folder, which transformers loads too.
+    """Turn any checkpoint into a Hugging Face folder, which transformers loads too.
 
     Says what it recognised, and what it had to take as published because the file does not tell. What is
     wrong about that can be corrected in the folder's config.json and preprocessor_config.json.

@@ -30,6 +30,8 @@ def describe(
 
         mobilevit-deploy describe model.onnx --json
     """
+    from rich.markup import escape
+
     from mobilevit_deploy.description import describe as read
 
     target, found, warnings = read(file)
@@ -38,7 +40,7 @@ def describe(
     else:
         _print(file, target, found)
         for warning in warnings:
-            console.stdout().print(f"[bold yellow]Warning[/]: {warning}")
+            console.stdout().print(f"[bold yellow]Warning[/]: {escape(warning)}")
     if warnings:
         raise typer.Exit(EXIT_NOT_PASSED)
 

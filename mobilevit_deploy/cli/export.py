@@ -10,6 +10,7 @@ import typer
 from mobilevit_deploy.cli import EXIT_FAILED, EXIT_NOT_PASSED, console, options
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.errors import DeployError
     from mobilevit_deploy.parallel import Job, Outcome
 
 ALL = "all"
@@ -19,7 +20,10 @@ def export(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            "--target", "-t", metavar="NAME", help="onnx, tflite, coreml, executorch or all; repeatable."
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="onnx, tflite, coreml, executorch or all (the default); repeatable.",
         ),
     ] = None,
     model: options.Model = None,
@@ -54,7 +58,9 @@ def export(
     converter: Annotated[
         str | None,
         typer.Option(
-            "--converter", metavar="NAME", help="TFLite: litert-torch or keras. Default: the target's first."
+            "--converter",
+            metavar="NAME",
+            help="TFLite: litert-torch (the default), keras or keras-select-tf-ops.",
         ),
     ] = None,
     channel_order: options.ChannelOrder = None,
@@ -96,9 +102,17 @@ def export(
         remove_abandoned(output)  # a process that crashed or had to be killed could not do it itself
     if json:
         console.print_json({"exports": [_record(job, outcomes[job.key]) for job in jobs]})
+    elif error := _common_error(list(outcomes.values())):
+        raise error  # said once, not for every target
     else:
         _print_table(outcomes)
     _leave(list(outcomes.values()))
+
+
+def _common_error(outcomes: list[Outcome]) -> DeployError | None:
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    different = {(type(error), error.problem, error.remedy) for error in errors}
+    return errors[0] if len(errors) == len(outcomes) and len(different) == 1 else None
 
 
 def _jobs(
@@ -197,7 +211,8 @@ def _print_file(key: str, outcome: Outcome) -> None:
 
 
 def _leave(outcomes: list[Outcome]) -> None:
-    if any(outcome.error for outcome in outcomes):
-        raise typer.Exit(EXIT_FAILED)
+    if errors := [outcome.error for outcome in outcomes if outcome.error]:
+        common = len(errors) == len(outcomes) and len({error.exit_code for error in errors}) == 1
+        raise typer.Exit(errors[0].exit_code if common else EXIT_FAILED)
     if not all(outcome.result.manifest.parity.passed for outcome in outcomes):
         raise typer.Exit(EXIT_NOT_PASSED)

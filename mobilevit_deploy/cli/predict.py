@@ -38,7 +38,8 @@ def predict(
         typer.Option(
             "--overlay",
             metavar="FILE",
-            help="Segmentation: where to draw the classes over the picture. Default: IMAGE-classes.png.",
+            help="Segmentation: where to draw the classes over the picture. Default: IMAGE-classes.png, in "
+            "this folder.",
         ),
     ] = None,
     output: options.Output = Path("exports"),
@@ -60,6 +61,11 @@ def predict(
     from mobilevit_deploy.prediction import Segmentation
     from mobilevit_deploy.prediction import predict as run
 
+    path = _overlay_path(overlay, image)
+    if artifact is not None:
+        _refuse_what_an_artifact_has(
+            {"--target": target, "--channel-order": channel_order, "--labels": labels}
+        )
     if artifact is None or model is not None:
         console.prepare_model(model)
     arguments = {
@@ -78,12 +84,35 @@ def predict(
     finally:
         remove_abandoned(output)  # it may have been exporting
     if isinstance(prediction, Segmentation):
-        path = overlay or Path(f"{image.stem}-classes.png")
         _draw(prediction, image, path)
         _show_segmentation(prediction, path, json=json)
     else:
         _refuse_overlay(overlay)
         _show_classification(prediction, top, json=json)
+
+
+def _overlay_path(overlay: Path | None, image: Path) -> Path:
+    from mobilevit_deploy.errors import UsageError
+
+    path = overlay or Path(f"{image.stem}-classes.png")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"The overlay is a PNG, and '{path}' is named otherwise.", remedy="Name it .png.")
+    if path.resolve() == image.resolve():
+        raise UsageError(
+            f"The overlay would replace the picture '{image}' itself.", remedy="Choose another name."
+        )
+    return path
+
+
+def _refuse_what_an_artifact_has(options: dict[str, object]) -> None:
+    from mobilevit_deploy.errors import UsageError
+
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} cannot be chosen for --artifact, whose manifest says it.",
+            remedy="Leave it out, or export the model again with other options.",
+        )
 
 
 def _refuse_overlay(overlay: Path | None) -> None:

@@ -57,7 +57,7 @@ def _without_other_heads(found: dict[str, Tensor], wanted: Mapping[str, Tensor])
 
 def _check_fit(file: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     missing = _missing(found, wanted)
-    extra = [name for name in found if name not in wanted]
+    extra = [name for name in found if name not in wanted and not name.endswith(_COUNTER)]
     misshapen = [
         f"{name} is {list(found[name].shape)} and should be {list(tensor.shape)}"
         for name, tensor in wanted.items()
@@ -81,7 +81,9 @@ def _advice(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     head, wanted_head = _head(found), _head(wanted)
     if head in _CLASSES and wanted_head and head != wanted_head:
         kind, name = _CLASSES[head]
-        return f"This is a {kind} checkpoint; load it as {name}."
+        return (
+            f"This is a {kind} checkpoint; load it as {name}, which its config's 'architectures' should say."
+        )
     if not any(name.removeprefix(BASE_PREFIX).startswith("conv_stem.") for name in found):
         return "Its config.json is Hugging Face's, its weights are not; pass the weights file alone."
     if not any(name.startswith(BASE_PREFIX) for name in found) and BASE_PREFIX + next(iter(found)) in wanted:

@@ -37,14 +37,24 @@ def cosine(reference: Array, output: Array) -> float:
         return float(a @ b / norms) if norms else 0.0
 
 
-def sqnr_db(reference: Array, output: Array) -> float:
-    """Signal to quantisation noise ratio in dB: 10 log10(sum r^2 / sum (o - r)^2); inf if they are equal."""
+def power(reference: Array) -> float:
+    """Sum of squares."""
+    return float(np.square(reference.astype(np.float64)).sum())
+
+
+def sqnr_db(reference: Array, output: Array, *, signal: float | None = None) -> float:
+    """Signal to quantisation noise ratio in dB: 10 log10(signal / sum (o - r)^2); inf if they are equal.
+
+    Args:
+        reference: what should have come out.
+        output: what did.
+        signal: power to compare the noise with; that of ``reference`` unless given.
+    """
     noise = np.square(_error(reference, output)).sum()
-    signal = np.square(reference.astype(np.float64)).sum()
     if noise == 0:
         return math.inf
     with np.errstate(divide="ignore"):  # no signal, or infinite noise: -inf
-        return float(10 * np.log10(signal / noise))
+        return float(10 * np.log10((power(reference) if signal is None else signal) / noise))
 
 
 def top_k(logits: Array, k: int) -> list[int]:

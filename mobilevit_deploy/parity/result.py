@@ -20,6 +20,7 @@ class CaseParity(_Record):
     """One output on one input.
 
     Attributes:
+        sqnr_db: power of the reference's output, the mean over all inputs, over that of this input's error.
         max_error: ``max_abs_error`` over ``spread``. The numeric figures are None for class numbers, whose
             differences mean nothing.
         top1_agreement: share of decisions that agree: a classifier makes one an input, and agrees as well if

@@ -11,7 +11,7 @@ class Tolerance(BaseModel):
     Attributes:
         max_error: largest absolute error, as a fraction of the reference output's spread (max - min).
         min_cosine: smallest cosine similarity.
-        min_sqnr_db: smallest signal to quantisation noise ratio, in dB.
+        min_sqnr_db: smallest ratio of the outputs' mean power to that of an input's error, in dB.
         min_top1: smallest share of inputs, 0 to 1, on which the best class is the reference's.
         min_pixels: smallest share of pixels, 0 to 1, likewise, for segmentation.
         tie: classes whose scores are this close in the reference, as a fraction of the spread, are equally

@@ -279,7 +279,8 @@ def _is_manifest(path: Path) -> bool:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
+        # A damaged one beside its artifact is to be told, not passed over.
+        return bool(path.with_suffix("").suffix) and path.with_suffix("").exists()
     return isinstance(content, dict) and content.get("format") == artifact.FORMAT
 
 

@@ -24,7 +24,8 @@ _PARITY = (
     "The file on disk was run by its runtime and compared with the PyTorch reference on {inputs}: "
     "photographs, generated pictures, black, white and saturated noise. The figures are those of the worst "
     "input. The error is the largest absolute difference of any logit, as a fraction of the spread (largest "
-    "minus smallest) of the reference's logits; SQNR is the power of the logits over that of their error. "
+    "minus smallest) of the reference's logits; SQNR is the power of the logits, the mean over all inputs, "
+    "over that of the error. "
     "Top-1 is the share of inputs, or in segmentation of pixels, that both give the same best class."
 )
 _SIZE = "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes."

@@ -211,3 +211,10 @@ def test_process_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     assert process.wait(timeout=30) == 3
     assert "died of SIGKILL" in said
     assert left_in(tmp_path / "out") == []
+
+
+def test_mistake_that_every_target_would_meet_is_said_once(cli: Cli) -> None:
+    done = cli("export", *QUICK, "--target", "onnx", "--channel-order", "grb", "--output", "out")
+    assert done.returncode == 2
+    assert done.stderr.count("no channel order 'grb'") == 1
+    assert done.stdout == ""

@@ -123,3 +123,35 @@ def test_unknown_channel_order(cli: Cli, triangle: Path, order: str) -> None:
     done = cli("predict", triangle, "--channel-order", order)
     assert done.returncode == 2
     assert "rgb or bgr" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"), [("a triangle; $(touch executed).png", "replace"), ("a.jpg", "PNG")]
+)
+def test_overlay_never_replaces_the_picture_or_lies_about_its_format(
+    cli: Cli, triangle: Path, tmp_path: Path, overlay: str, said: str
+) -> None:
+    before = triangle.read_bytes()
+    done = cli("predict", triangle, "--model", "demo-segmentation", "--overlay", overlay)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert triangle.read_bytes() == before
+    assert not (tmp_path / "a.jpg").exists()
+
+
+@pytest.mark.parametrize("option", ["--labels", "--channel-order", "--target"])
+def test_what_an_artifact_has_of_its_own_cannot_be_chosen(
+    cli: Cli, artifact_copy: Callable[..., Path], triangle: Path, option: str
+) -> None:
+    done = cli("predict", triangle, "--artifact", artifact_copy("toy"), option, "other")
+    assert done.returncode == 2
+    assert option in done.stderr
+
+
+def test_model_for_another_task_than_the_artifacts(
+    cli: Cli, artifact_copy: Callable[..., Path], triangle: Path
+) -> None:
+    done = cli("predict", triangle, "--artifact", artifact_copy("toy"), "--model", "demo-segmentation")
+    assert done.returncode == 2
+    assert "is for image-classification" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.parity.compare import compare
 from mobilevit_deploy.parity.result import ParityResult
-from mobilevit_deploy.parity.tolerance import FP32, Tolerance
+from mobilevit_deploy.parity.tolerance import FP16, FP32, Tolerance
 
 CLASSES = 10
 LOGITS = TensorSpec(name="logits", shape=(1, CLASSES), dtype="float32", layout="NC")
@@ -104,6 +104,16 @@ def test_classes_that_tie_in_the_reference_may_change_places(margin: float, verd
     result = judge(other, reference=tied, tolerance=Tolerance(tie=2e-4))
     assert result.verdict == verdict
     assert result.outputs[0].cases[0].top1_artifact != result.outputs[0].cases[0].top1_reference
+
+
+def test_noise_is_measured_against_all_inputs_not_a_flat_one() -> None:
+    """A black picture's logits hardly spread; the same error is no worse there than elsewhere."""
+    reference = [*REFERENCE[:3], REFERENCE[3] / 100]
+    noise = RNG.normal(size=(1, CLASSES)).astype(np.float32) / 100
+    result = judge([array + noise for array in reference], reference=reference, tolerance=FP16)
+    ratios = [case.sqnr_db for case in result.outputs[0].cases]
+    assert ratios == pytest.approx([ratios[0]] * 4, abs=0.01)
+    assert ratios[0] > 40
 
 
 def test_dead_reference_is_refused() -> None:

@@ -18,6 +18,8 @@ logits = arrays(np.float32, 12, elements=st.floats(-100, 100, width=32))
 def test_sqnr_of_a_tenth_of_noise_is_20_db() -> None:
     signal = np.ones(100, np.float32)
     assert metrics.sqnr_db(signal, signal + np.float32(0.1)) == pytest.approx(20, abs=1e-4)
+    ten_times = 10 * metrics.power(signal)
+    assert metrics.sqnr_db(signal, signal + np.float32(0.1), signal=ten_times) == pytest.approx(30, abs=1e-4)
 
 
 def test_equal_arrays_are_infinitely_close() -> None:

@@ -37,6 +37,14 @@ class TestGather:
         assert [row.path for row in report.rows] == ["a.timed", "failed/b.timed"]
         assert (report.passed, report.total) == (1, 2)
 
+    def test_artifact_with_a_damaged_manifest_is_told(self, tmp_path: Path) -> None:
+        write_artifact(tmp_path, "a")
+        write_artifact(tmp_path, "b")
+        manifest_path(tmp_path / "b.timed").write_text('{"a"')
+        report = gather(tmp_path)
+        assert [row.path for row in report.rows] == ["a.timed"]
+        assert [broken.path for broken in report.broken] == ["b.timed"]
+
     def test_a_package_is_one_artifact_whatever_json_lies_inside(self, tmp_path: Path) -> None:
         package = tmp_path / "a.mlpackage"
         package.mkdir()
