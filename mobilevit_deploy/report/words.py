@@ -49,10 +49,12 @@ _VERDICTS = {"pass": "equal", "fail": "differs", "not-run": "not checked"}
 
 
 def headline(report: Report) -> str:
-    """The verdict in one line, such as ``4 of 4 artifacts equal the reference``."""
+    """The verdict in one line, such as ``4 of 4 artifacts equal the reference``; 8 bits only match it."""
+    exact = all(_exact(row.manifest.parity) for row in report.artifacts)
+    one, many = ("equals", "equal") if exact else ("matches", "match")
     if report.total == 1:
-        return f"{report.passed} of 1 artifact equals the reference"
-    return f"{report.passed} of {report.total} artifacts equal the reference"
+        return f"{report.passed} of 1 artifact {one} the reference"
+    return f"{report.passed} of {report.total} artifacts {many} the reference"
 
 
 def models(report: Report) -> str:
@@ -165,7 +167,12 @@ def share(value: float | None) -> str:
 
 def verdict(parity: ParityResult) -> str:
     """One word or two."""
-    return _VERDICTS[parity.verdict]
+    return _VERDICTS[parity.verdict] if _exact(parity) or not parity.passed else "close"
+
+
+def _exact(parity: ParityResult) -> bool:
+    """Whether what is allowed is rounding, and no loss of precision."""
+    return parity.tolerance.max_error is not None
 
 
 def tolerances(report: Report) -> list[tuple[str, str]]:

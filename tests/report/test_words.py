@@ -141,3 +141,13 @@ def test_a_failure_comes_with_its_reasons(nasty: Report) -> None:
     ((name, why),) = words.faults(nasty)
     assert name.endswith("fp32")
     assert why == nasty.rows[0].manifest.parity.reasons[0]
+
+
+def test_lower_precision_is_close_to_the_reference_not_equal(tmp_path: Path) -> None:
+    path = tmp_path / "a.timed"
+    path.write_text("a")
+    lossy = parity().model_copy(update={"tolerance": tolerance.FP16})
+    report = compose({"a.timed": manifest_of(path, lossy)}, [], folder="exports")
+    assert words.verdict(lossy) == "close"
+    assert words.verdict(parity()) == "equal"
+    assert words.headline(report) == "1 of 1 artifact matches the reference"
