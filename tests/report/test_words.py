@@ -147,7 +147,9 @@ def test_lower_precision_is_close_to_the_reference_not_equal(tmp_path: Path) -> 
     path = tmp_path / "a.timed"
     path.write_text("a")
     lossy = parity().model_copy(update={"tolerance": tolerance.FP16})
-    report = compose({"a.timed": manifest_of(path, lossy)}, [], folder="exports")
+    report = compose(
+        {"a.timed": manifest_of(path, lossy)}, [], folder="x", now=datetime(2026, 1, 2, tzinfo=UTC)
+    )
     assert words.verdict(lossy) == "close"
     assert words.verdict(parity()) == "equal"
     assert words.headline(report) == "1 of 1 artifact matches the reference"
