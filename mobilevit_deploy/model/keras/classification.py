@@ -33,6 +33,7 @@ class TFMobileViTForImageClassification(TFMobileViTWithHead):
         self.mobilevit = TFMobileViTModel(config)
         self.dropout = keras.layers.Dropout(config.classifier_dropout_prob)
         self.classifier = dense(config.neck_hidden_sizes[-1], config.num_labels)
+        self.build(self.input_shape)
 
     def head(self, features: Any) -> Any:
         """[b, h, w, c] -> logits [b, num_labels]."""

@@ -96,6 +96,7 @@ class TFMobileViTForSemanticSegmentation(TFMobileViTWithHead):
         super().__init__(config, **arguments)
         self.mobilevit = TFMobileViTModel(config, expand_output=False)
         self.segmentation_head = DeepLabV3(config)
+        self.build(self.input_shape)
 
     def head(self, features: Any) -> Any:
         """[b, h, w, c] -> logits [b, h, w, num_labels]."""

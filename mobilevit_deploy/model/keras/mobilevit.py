@@ -183,6 +183,7 @@ class TFMobileViTModel(TFMobileViTPreTrainedModel):
             self.conv_1x1_exp = ConvLayer(
                 in_channels=last, out_channels=expanded, activation=config.hidden_act
             )
+        self.build(self.input_shape)
 
     def call(
         self,

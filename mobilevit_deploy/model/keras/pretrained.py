@@ -28,7 +28,19 @@ class TFMobileViTPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ha
     def __init__(self, config: MobileViTConfig, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.config = config
-        self.built = True  # a model has its variables from the start
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing: a model has its variables from the start. Keras notes the shape, for exporters."""
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """[any batch, num_channels, height, width], of the checkpoint's pictures.
+
+        What ``export`` and ``tf.lite.TFLiteConverter.from_keras_model`` make a graph for; calls may differ.
+        """
+        size = self.config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return (None, self.config.num_channels, height, width)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **arguments: Any) -> Self:

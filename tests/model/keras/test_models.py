@@ -192,6 +192,38 @@ class TestLoss:
         assert "accuracy" in history
 
 
+class TestDocumentationPage:
+    """Its recipe for TFLite: ``from_keras_model``, ``Optimize.DEFAULT``, built-in and select TF operators."""
+
+    @pytest.mark.parametrize("kind", [MobileViTForImageClassification, MobileViTForSemanticSegmentation])
+    def test_converts_a_loaded_model_that_was_never_called(
+        self, kind: Any, tiny: MobileViTConfig, make_model: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        interpreter_of = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
+        model = make_model(tiny.updated(image_size=64), kind)
+        model.save_pretrained(tmp_path)
+        converter = tf.lite.TFLiteConverter.from_keras_model(TWINS[kind].from_pretrained(tmp_path))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+            tf.lite.OpsSet.SELECT_TF_OPS,
+        ]
+        interpreter = interpreter_of(model_content=converter.convert())
+        (given,) = interpreter.get_input_details()
+        assert list(given["shape"]) == [1, 3, 64, 64]
+        run = interpreter.get_signature_runner()
+        (name,) = run.get_input_details()
+        logits = run(**{name: pixels(64, 64, batch=1)})["logits"]
+        expected = model(torch.from_numpy(pixels(64, 64, batch=1))).logits
+        assert relative_error(logits, expected) <= 0.1  # weights in 8 bits
+
+    def test_an_output_is_a_dictionary_of_what_is_set(self, classifier: Any) -> None:
+        output = TFMobileViTForImageClassification.from_reference(classifier)(pixels(64, 64))
+        assert list(output) == ["logits"]
+        assert output.loss is None
+        assert output[0] is output["logits"] is output.logits
+
+
 class TestCheckpoints:
     @each_class
     def test_writes_what_the_reference_reads(
