@@ -70,7 +70,7 @@ def _print(file: Path, target: str, found: Description) -> None:
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")  # a path is of use whole only
 
     def line(name: str, text: str) -> None:
         table.add_row(name, escape(text))

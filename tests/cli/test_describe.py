@@ -27,6 +27,7 @@ def test_tells_how_to_feed_the_file_and_what_it_gives(cli: Cli, artifact_copy: C
         "circle",
     ):
         assert said in done.stdout
+    assert path.name in "".join(done.stdout.split())  # whole, over as many lines as it takes
 
 
 def test_json_holds_the_card(cli: Cli, artifact_copy: Callable[..., Path]) -> None:
