@@ -48,8 +48,8 @@ def _returned_by_models(output: _Output) -> _Output:
         return output(zip(names, values, strict=True))
 
     # Keras looks into the structures of its own namespace, and takes no subclass for a dict.
-    kind: Any = output
-    optree.register_pytree_node(kind, flatten, unflatten, namespace="keras")
+    register: Any = optree.register_pytree_node  # typed for collections of any kind, these are of one
+    register(output, flatten, unflatten, namespace="keras")
     return output
 
 
