@@ -126,7 +126,7 @@ def _fingerprint(key: Key, weights: Path) -> str:
             *(ROOT / "targets" / key.runtime).rglob("*.py"),
         ]
     else:
-        sources = [*(ROOT / "benchmarks" / "peers").iterdir()]
+        sources = [path for path in (ROOT / "benchmarks" / "peers").iterdir() if path.suffix != ".md"]
     files = [weights / "model.safetensors", weights / "config.json", ROOT / ".ci" / "constraints.txt"]
     total = hashlib.sha256()
     for path in sorted([*files, *(source for source in sources if source.is_file())]):

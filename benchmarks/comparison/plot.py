@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH_IN = 9.0
-_BAR_IN, _GAP = 0.24, 0.7
+_BAR_IN = 0.24
+_HEADING = 0.95
+"""Rows that a runtime's name takes."""
 
 THEMES: Mapping[str, Mapping[str, str]] = {
     "light": {
@@ -61,7 +63,7 @@ def _drawn(results: Results) -> str:
     rows = list(dict.fromkeys((key.runtime, key.maker, key.precision) for key in timed))
     with svg.style():
         figure = Figure(
-            figsize=(WIDTH_IN, 0.7 + _BAR_IN * (len(rows) + _GAP * len(RUNTIMES))), layout="constrained"
+            figsize=(WIDTH_IN, 0.7 + _BAR_IN * (len(rows) + _HEADING * len(RUNTIMES))), layout="constrained"
         )
         figure.patch.set_alpha(0)
         panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
@@ -87,16 +89,15 @@ def _panel(axes: Axes, results: Results, model: str, rows: list[tuple[str, str, 
     longest = 0.0
     for runtime, maker, precision in rows:
         new_runtime = not places or runtime != rows[len(places) - 1][0]
-        places.append((places[-1] + 1 if places else 0.0) + (_GAP if new_runtime and places else 0.0))
+        places.append((places[-1] if places else -1.0) + 1 + (_HEADING if new_runtime else 0.0))
         labels.append(f"{maker}, {precision}")
         if new_runtime:
+            heading = (0, places[-1] - _HEADING)
             axes.annotate(
                 RUNTIMES[runtime],
-                (1, places[-1]),
-                (0, 0),
-                xycoords=("axes fraction", "data"),
+                heading,
+                (4, 0),
                 textcoords="offset points",
-                ha="right",
                 va="center",
                 color=svg.MUTED,
             )

@@ -55,4 +55,4 @@ def test_speed_is_two_operations_a_multiply_add_over_the_time_and_its_peak() -> 
     text = table("a.onnx", operators, 5.0, {False: 100.0, True: 400.0})
     # 200 million operations in 4 ms.
     assert "| linear | 2 | 4.00 | 100% | 100 | 50 | 50% |" in text
-    assert "at the peak would take 2.0 ms, 40% of what the file takes" in text
+    assert "all products would take 2.0 ms: 40% of what it takes" in text
