@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench bench-peers clean
 
 help:  ## Show this list.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,5 +39,8 @@ format: setup  ## Format the code and mend what ruff can mend.
 bench: setup  ## Time the export of the bundled model to all targets, stage by stage.
 	$(BIN)/python benchmarks/export_time.py
 
+bench-peers: setup  ## Time our files beside those that other exporters make of the same weights; see benchmarks/peers.
+	$(BIN)/python -m benchmarks.bench_peers
+
 clean:  ## Remove the environment and everything generated.
-	rm -rf $(VENV) exports build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers exports build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
