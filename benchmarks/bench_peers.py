@@ -56,8 +56,8 @@ def main() -> None:
         entries=made,
         turns=turns,
     )
-    write_report(results, arguments.output)
-    console.print(f"{arguments.output}: peers.json, peers.md, peers-light.svg, peers-dark.svg")
+    for path in write_report(results, arguments.output):
+        console.print(str(path))
 
 
 def _arguments() -> argparse.Namespace:

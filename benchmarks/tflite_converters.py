@@ -1,6 +1,6 @@
 """The ways to a .tflite file on the same weights: which is smallest, fastest, and quickest to make.
 
-    python benchmarks/tflite_converters.py --rounds 5 --json converters.json
+    python -m benchmarks.tflite_converters --rounds 5 --json converters.json
 
 Each file is made by the command that users run, in a process of its own; then all files are timed in turns
 (A B C A B C). MobileViT-S has random weights whose BatchNorm statistics were calibrated on photographs, so
@@ -23,20 +23,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from benchmarks.comparison.checkpoints import calibrated_s
 from mobilevit_deploy.artifact import read_manifest
-from mobilevit_deploy.demo.photographs import parity_photographs
-from mobilevit_deploy.image import MobileViTImageProcessor, load_image
-from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
 from mobilevit_deploy.target import get_target
 
 CONVERTERS = ("litert-torch", "keras", "keras-select-tf-ops")
 PRECISIONS = ("fp32", "int8-dynamic")
 
 _WARM_UP = 5
-_CALIBRATION_STEPS = 20
-"""After these, a running average with momentum 0.1 holds 88 % of what it averages."""
 
 
 @dataclass
@@ -83,7 +78,7 @@ def main() -> None:
 
 def _exported(folder: Path) -> dict[Path, Row]:
     rows = {}
-    for model in ("demo", str(_calibrated(folder / "mobilevit-s"))):
+    for model in ("demo", str(calibrated_s(folder / "mobilevit-s", classes=12))):
         for precision in PRECISIONS:
             for converter in CONVERTERS:
                 path, seconds = _export(model, precision, converter, folder / "exports")
@@ -111,21 +106,6 @@ def _timed(path: Path, samples: int) -> list[float]:
         taken.append(round(1000 * (time.perf_counter() - started), 3))
     session.close()
     return taken[_WARM_UP:]
-
-
-def _calibrated(folder: Path) -> Path:
-    """A checkpoint of MobileViT-S whose BatchNorm statistics are those of photographs."""
-    torch.manual_seed(2110)
-    model = MobileViTForImageClassification(MobileViTConfig.preset("s", num_labels=12)).train()
-    processor = MobileViTImageProcessor()
-    pictures = [load_image(path) for path in parity_photographs()]
-    pixel_values = torch.from_numpy(processor(pictures, return_tensors="np").pixel_values)
-    with torch.no_grad():
-        for _ in range(_CALIBRATION_STEPS):
-            model(pixel_values)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
 
 
 def _export(model: str, precision: str, converter: str, output: Path) -> tuple[Path, float]:

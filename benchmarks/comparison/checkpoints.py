@@ -21,8 +21,8 @@ def _bundled(folder: Path) -> Path:  # noqa: ARG001
     return demo_checkpoint()
 
 
-def _calibrated_s(folder: Path) -> Path:
-    """MobileViT-S, 1,000 classes: random weights whose BatchNorm statistics are those of pictures.
+def calibrated_s(folder: Path, classes: int = 1000) -> Path:
+    """MobileViT-S of random weights whose BatchNorm statistics are those of pictures; returns ``folder``.
 
     As transformers initialises it, its activations would be denormal, and its latency that of denormals.
     """
@@ -35,7 +35,7 @@ def _calibrated_s(folder: Path) -> Path:
     from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
 
     torch.manual_seed(2110)
-    model = MobileViTForImageClassification(MobileViTConfig.preset("s", num_labels=1000)).train()
+    model = MobileViTForImageClassification(MobileViTConfig.preset("s", num_labels=classes)).train()
     processor = MobileViTImageProcessor()
     pictures = [load_image(path) for path in parity_photographs()]
     pixel_values = torch.from_numpy(processor(pictures, return_tensors="np").pixel_values)
@@ -47,4 +47,4 @@ def _calibrated_s(folder: Path) -> Path:
     return folder
 
 
-MODELS: dict[str, Callable[[Path], Path]] = {"s": _calibrated_s, "xxs": _bundled}
+MODELS: dict[str, Callable[[Path], Path]] = {"s": calibrated_s, "xxs": _bundled}
