@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.artifact import Artifact, Manifest, TensorSpec
     from mobilevit_deploy.image import PreprocessSpec
     from mobilevit_deploy.parity.result import ParityResult
+    from mobilevit_deploy.quantize.calibration import Calibration
 
 OnStage = Callable[[str], None]
 """Called with the name of each stage as it begins, for progress."""
@@ -49,6 +50,7 @@ def export(
     converter: str | None = None,
     channel_order: str | None = None,
     labels: str | Path | None = None,
+    calibration: str | Path | None = None,
     output: str | Path = "exports",
     on_stage: OnStage = lambda _: None,
 ) -> Exported:
@@ -65,6 +67,7 @@ def export(
         converter: one of the target's; None is the one it prefers.
         channel_order: see ``load_model``.
         labels: see ``load_model``.
+        calibration: folder of pictures on which ``int8`` finds its ranges; None takes bundled ones.
         output: folder for the artifact and its manifest. An artifact that fails parity goes to its
             subfolder ``failed``, so that it is never picked up by mistake.
         on_stage: told each stage as it begins.
@@ -80,6 +83,9 @@ def export(
     on_stage("load")
     reference = as_reference(model, channel_order, labels).resized(_pair(image_size))
     spec = _graph_spec(reference, options)
+    if options.precision.calibrated:
+        on_stage("calibrate")
+        options = replace(options, calibration=_calibration(reference, spec.input, calibration))
 
     from mobilevit_deploy.model.graph import deploy_graph
 
@@ -295,6 +301,12 @@ def _graph_spec(reference: Reference, options: ExportOptions) -> GraphSpec:
         labels=reference.labels,
     )
     return GraphSpec(given, reference.output(argmax=options.argmax), card)
+
+
+def _calibration(reference: Reference, given: TensorSpec, folder: str | Path | None) -> Calibration:
+    from mobilevit_deploy.quantize.calibration import calibration
+
+    return calibration(given, app_preprocessing(reference, given), None if folder is None else Path(folder))
 
 
 def _manifest(

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.description import Card, Description
     from mobilevit_deploy.parity.tolerance import Tolerance
     from mobilevit_deploy.quantize import Precision
+    from mobilevit_deploy.quantize.calibration import Calibration
 
 ENTRY_POINT_GROUP = "mobilevit_deploy.targets"
 
@@ -133,12 +134,17 @@ class ExportOptions:
         converter: one of the target's ``converters``.
         input: the picture itself, or the tensor that the checkpoint takes.
         argmax: segmentation gives class numbers at the input's size instead of logits.
+        calibration: what to find the ranges of ``int8`` on; None for the other precisions.
+        float_modules: paths of the reference's modules, such as ``encoder.layer.3.fusion``, that ``int8``
+            leaves in floating point; see ``quantize.inside``.
     """
 
     precision: Precision
     converter: str = ""
     input: Input = Input.IMAGE
     argmax: bool = False
+    calibration: Calibration | None = None
+    float_modules: tuple[str, ...] = ()
 
 
 class Session(Protocol):

@@ -59,6 +59,22 @@ def load_image(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Im
             return _viewed(image, name)
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The files in ``folder`` and its subfolders that have a picture's suffix, in order of their paths.
+
+    Raises:
+        ImageError: there is no such folder, or no picture in it.
+    """
+    Image.init()
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION)
+    if not found:
+        raise ImageError(
+            f"There is no picture in {folder}." if folder.is_dir() else f"There is no folder {folder}.",
+            remedy="Name a folder of pictures, such as .jpg and .png files.",
+        )
+    return found
+
+
 @contextmanager
 def opened(source: str | os.PathLike[str] | bytes) -> Iterator[Image.Image]:
     """Open a picture file and decode it, in its own mode and orientation.
