@@ -1,6 +1,6 @@
 """MobileViT on phones: export, prove parity, measure.
 
-    from mobilevit_deploy import load_model, export, verify, predict, benchmark
+    from mobilevit_deploy import load_model, export, verify, evaluate, predict, benchmark
 
 Names are imported on first use: importing the package imports no torch.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TFMobileViTForSemanticSegmentation,
         TFMobileViTModel,
     )
-    from mobilevit_deploy.pipeline import export, verify
+    from mobilevit_deploy.pipeline import evaluate, export, verify
     from mobilevit_deploy.prediction import predict
     from mobilevit_deploy.reference import load_model
 
@@ -45,6 +45,7 @@ _HOME = {
     "MobileViTImageProcessor": ("mobilevit_deploy.image", "MobileViTImageProcessor"),
     "MobileViTModel": ("mobilevit_deploy.model", "MobileViTModel"),
     "benchmark": ("mobilevit_deploy.bench.schedule", "run"),
+    "evaluate": ("mobilevit_deploy.pipeline", "evaluate"),
     "export": ("mobilevit_deploy.pipeline", "export"),
     "load_model": ("mobilevit_deploy.reference", "load_model"),
     "predict": ("mobilevit_deploy.prediction", "predict"),
@@ -62,6 +63,7 @@ __all__ = [
     "TFMobileViTForSemanticSegmentation",
     "TFMobileViTModel",
     "benchmark",
+    "evaluate",
     "export",
     "load_model",
     "predict",

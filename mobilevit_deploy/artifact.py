@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mobilevit_deploy.accuracy.result import AccuracyResult
 from mobilevit_deploy.errors import ArtifactError, SessionError
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT: Literal["mobilevit-deploy/artifact"] = "mobilevit-deploy/artifact"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class TensorSpec(BaseModel):
@@ -83,10 +84,24 @@ class ModelCard(BaseModel):
     notes: tuple[str, ...] = ()
 
 
+class Quantization(BaseModel):
+    """How an ``int8`` artifact came to be.
+
+    ``calibration`` says on what its ranges were found; ``float_modules`` are the reference's modules that
+    stay in floating point because accuracy suffered otherwise, besides what the target's recipe leaves out.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    calibration: str
+    float_modules: tuple[str, ...] = ()
+
+
 class Manifest(BaseModel):
     """Everything an app or a tool needs to know about one artifact.
 
-    ``preprocessing`` is what the app does before it feeds the artifact.
+    ``preprocessing`` is what the app does before it feeds the artifact. ``quantization`` is there for
+    ``int8``, and ``accuracy`` for every precision of 8 bits or fewer; of the others, parity tells all.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -107,7 +122,19 @@ class Manifest(BaseModel):
     model: ModelCard
     rewrites: tuple[str, ...]
     libraries: dict[str, str]
+    quantization: Quantization | None = None
     parity: ParityResult
+    accuracy: AccuracyResult | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether parity is proven and accuracy holds, or the user did not want it judged."""
+        return self.parity.passed and (self.accuracy is None or self.accuracy.verdict != "fail")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it did not pass, one plain sentence each."""
+        return (*self.parity.reasons, *(self.accuracy.reasons if self.accuracy else ()))
 
     def artifact(self, folder: Path) -> Artifact:
         """The artifact that this manifest describes, lying in ``folder``."""

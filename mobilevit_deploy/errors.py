@@ -72,6 +72,12 @@ class ImageError(DeployError):
     stage = "image"
 
 
+class EvaluationError(DeployError):
+    """A set of labelled pictures that is not laid out as one, or does not fit the model."""
+
+    stage = "evaluation"
+
+
 class TargetError(DeployError):
     """A target that cannot run here; the remedy is the command that mends it."""
 

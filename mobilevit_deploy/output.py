@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PREFIX = ".mobilevit-deploy-"
 
 FAILED = "failed"
-"""Subfolder of artifacts that failed their parity check, so that they are never picked up by mistake."""
+"""Subfolder of artifacts that failed parity or the accuracy gate, so that none is picked up by mistake."""
 
 _PROBE_BYTES = 8_000_000
 """About the size of an artifact: what does not fit explains why a converter failed."""
@@ -68,12 +68,12 @@ def remove_abandoned(folder: Path) -> None:
 def publish(staged: Path, manifest: Manifest, output: Path) -> Path:
     """Move a staged artifact into place, replacing an older one, then its manifest; returns its path.
 
-    One that failed its parity check goes to the subfolder ``failed``, and leaves it when it passes.
+    One that did not pass goes to the subfolder ``failed``, and leaves it when it passes.
     """
     from mobilevit_deploy.artifact import manifest_path
 
     failed = output / FAILED
-    folder = output if manifest.parity.passed else failed
+    folder = output if manifest.passed else failed
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / staged.name
     note = manifest_path(staged)
@@ -84,7 +84,7 @@ def publish(staged: Path, manifest: Manifest, output: Path) -> Path:
         final.rename(staged.with_name("replaced"))  # a folder cannot be replaced in one step
     staged.replace(final)
     note.replace(manifest_path(final))
-    if manifest.parity.passed:
+    if manifest.passed:
         _remove(manifest_path(failed / staged.name))
         _remove(failed / staged.name)
     return final

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.errors import DeployError, ExportError
+from mobilevit_deploy.progress import name_of
 
 _PATIENCE_S = 3.0
 """How long a process may take to clean up after SIGTERM before it is killed."""
@@ -145,8 +146,9 @@ class _Worker:
 
     def _clock(self, stage: str) -> None:
         now = time.monotonic()
-        self._stages[self._stage] = now - self._since
-        self._stage, self._since = stage, now
+        # A stage can come more than once, and says on the way how far it is.
+        self._stages[self._stage] = self._stages.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = name_of(stage), now
 
     def _crashed(self) -> ExportError:
         code = self._process.exitcode or 0

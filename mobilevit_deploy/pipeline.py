@@ -1,39 +1,43 @@
 """The whole program, read from top to bottom.
 
-checkpoint -> reference -> deploy graph -> target.export -> parity -> artifact with manifest
+checkpoint -> reference -> deploy graph -> target.export -> parity, accuracy -> artifact with manifest
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mobilevit_deploy.errors import CheckpointError, HubError, TargetError, UsageError
+from mobilevit_deploy.choices import artifact_name, export_options, usable_target
+from mobilevit_deploy.errors import CheckpointError, HubError, UsageError
 from mobilevit_deploy.output import output_folder, publish, staging
+from mobilevit_deploy.progress import OnStage
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.reference import Reference, as_reference
-from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, Target, get_target, suggestion
+from mobilevit_deploy.reference import Reference, app_preprocessing, as_reference, reference_output
+from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, Target
 from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-
+    from mobilevit_deploy.accuracy.pictures import LabelledPictures
+    from mobilevit_deploy.accuracy.result import AccuracyResult, Evaluation
     from mobilevit_deploy.artifact import Artifact, Manifest, TensorSpec
-    from mobilevit_deploy.image import PreprocessSpec
     from mobilevit_deploy.parity.result import ParityResult
     from mobilevit_deploy.quantize.calibration import Calibration
+    from mobilevit_deploy.quantize.sensitivity import Sensitivity
 
-OnStage = Callable[[str], None]
-"""Called with the name of each stage as it begins, for progress."""
+_FLOAT_BLOCKS = (1, 2, 4, 8)
+"""How many of the most sensitive blocks stay in floating point, one export after the other."""
+
+_ANALYSED = 12
+"""Calibration pictures in a sensitivity analysis, which runs the model once for each of its blocks."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An artifact on disk with its manifest; ``manifest.parity`` holds the verdict."""
+    """An artifact on disk with its manifest; ``manifest.passed`` is the verdict."""
 
     path: Path
     manifest: Manifest
@@ -51,10 +55,15 @@ def export(
     channel_order: str | None = None,
     labels: str | Path | None = None,
     calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    gate: bool = True,
     output: str | Path = "exports",
     on_stage: OnStage = lambda _: None,
 ) -> Exported:
     """Export a model for one target, and prove that the file computes what the model computes.
+
+    A precision of 8 bits or fewer must also keep the model's accuracy, within ``accuracy.result.Gate``. If
+    ``int8`` does not, the blocks that suffer most stay in floating point, more each time, until it does.
 
     Args:
         model: a loaded reference, or what ``load_model`` takes; None is the bundled demo model.
@@ -68,13 +77,15 @@ def export(
         channel_order: see ``load_model``.
         labels: see ``load_model``.
         calibration: folder of pictures on which ``int8`` finds its ranges; None takes bundled ones.
-        output: folder for the artifact and its manifest. An artifact that fails parity goes to its
-            subfolder ``failed``, so that it is never picked up by mistake.
+        evaluation: folder of labelled pictures to judge accuracy on, see ``accuracy.pictures``; None takes
+            the held-out pictures of the bundled models.
+        gate: False leaves accuracy unjudged, which the manifest records.
+        output: folder for the artifact and its manifest. An artifact that fails goes to its subfolder
+            ``failed``, so that it is never picked up by mistake.
         on_stage: told each stage as it begins.
 
     Raises:
-        DeployError: see its subclasses. A failed parity check raises nothing: look at
-            ``manifest.parity.passed``.
+        DeployError: see its subclasses. A failed check raises nothing: look at ``manifest.passed``.
     """
     chosen = usable_target(target)
     options = export_options(chosen, precision, input=input, argmax=argmax, converter=converter)
@@ -83,23 +94,23 @@ def export(
     on_stage("load")
     reference = as_reference(model, channel_order, labels).resized(_pair(image_size))
     spec = _graph_spec(reference, options)
+    pictures = _labelled(reference, options, evaluation) if gate else None
     if options.precision.calibrated:
         on_stage("calibrate")
-        options = replace(options, calibration=_calibration(reference, spec.input, calibration))
-
-    from mobilevit_deploy.model.graph import deploy_graph
+        options = replace(options, calibration=_calibration(reference, spec.input, calibration, on_stage))
 
     with staging(folder) as stage:
-        on_stage("rewrite")
-        rewrites = chosen.rewrites(options)
-        folded = reference.preprocess if spec.takes_image else None
-        graph = deploy_graph(reference.model, rewrites, preprocess=folded, argmax=options.argmax)
-        on_stage("convert")
-        artifact = chosen.export(graph, spec, options, stage / artifact_name(reference, chosen, options))
-        on_stage("parity")
-        parity = check(artifact, chosen, reference)
+        for number, attempt in enumerate(_attempts(reference, options, calibration, on_stage)):
+            place = stage / str(number)
+            place.mkdir()
+            artifact = _converted(chosen, reference, spec, attempt, place, on_stage)
+            on_stage("parity")
+            parity = check(artifact, chosen, reference)
+            accuracy = _accuracy(artifact, chosen, reference, pictures, parity, on_stage)
+            manifest = _manifest(artifact, chosen, attempt, spec, reference, parity, accuracy)
+            if manifest.passed:
+                break
         on_stage("write")
-        manifest = _manifest(artifact, chosen, options, spec, reference, parity)
         path = publish(artifact.path, manifest, folder)
     return Exported(path, manifest)
 
@@ -193,91 +204,6 @@ def check(artifact: Artifact, target: Target, reference: Reference) -> ParityRes
     )
 
 
-def reference_output(reference: Reference, picture: Image, wanted: TensorSpec) -> NDArray[Any]:
-    """What an artifact's output ``wanted`` should hold for a picture, by the reference alone."""
-    from mobilevit_deploy.artifact import to_layout
-    from mobilevit_deploy.parity.metrics import decisions
-
-    logits = reference.run(reference.preprocess.apply(picture))
-    layout = reference.output().layout
-    if "C" in wanted.layout:
-        return to_layout(logits, layout, wanted.layout)
-    return decisions(logits, layout, reference.image_size).astype(wanted.dtype)
-
-
-def app_preprocessing(reference: Reference, tensor: TensorSpec) -> PreprocessSpec:
-    """What is left to do before ``tensor`` is fed: less than for the reference if it takes the picture."""
-    whole = reference.preprocess
-    return whole.for_picture_input() if tensor.dtype == "uint8" else whole
-
-
-def usable_target(name: str) -> Target:
-    """The target called ``name``.
-
-    Raises:
-        UsageError: there is no such target.
-        TargetError: it cannot run on this machine.
-    """
-    target = get_target(name)
-    here = target.availability()
-    if not here.usable:
-        raise TargetError(f"Target '{name}' cannot run here: {here.reason}.", remedy=here.remedy)
-    return target
-
-
-def check_precision(target: Target, name: str) -> Precision:
-    """The precision called ``name``.
-
-    Raises:
-        UsageError: ``target`` does not offer it; suggests the nearest.
-    """
-    offered = [str(precision) for precision in target.precisions]
-    if name not in offered:
-        raise UsageError(
-            f"Target '{target.name}' has no precision '{name}'.",
-            remedy=f"{suggestion(name, offered)}It offers: {', '.join(offered)}.",
-        )
-    return Precision(name)
-
-
-def export_options(
-    target: Target,
-    precision: str,
-    *,
-    input: str = Input.IMAGE,  # noqa: A002
-    argmax: bool = False,
-    converter: str | None = None,
-) -> ExportOptions:
-    """What the user chose, checked against what ``target`` offers.
-
-    Raises:
-        UsageError: it does not offer the precision or the converter; suggests the nearest.
-    """
-    if converter is not None and converter not in target.converters:
-        raise UsageError(
-            f"Target '{target.name}' has no converter '{converter}'.",
-            remedy=f"{suggestion(converter, list(target.converters))}It has: {', '.join(target.converters)}.",
-        )
-    if input not in list(Input):
-        raise UsageError(f"There is no input '{input}'.", remedy=f"There are: {', '.join(Input)}.")
-    return ExportOptions(
-        check_precision(target, precision), converter or target.converters[0], Input(input), argmax
-    )
-
-
-def artifact_name(reference: Reference, target: Target, options: ExportOptions) -> str:
-    """File name of an artifact, such as ``mobilevit-xxs-shapes-256-fp32.onnx``; names what is not default."""
-    height, width = reference.image_size
-    parts = [reference.name, f"{height}" if height == width else f"{height}x{width}", str(options.precision)]
-    if options.input != Input.IMAGE:
-        parts.append(str(options.input))
-    if options.argmax:
-        parts.append("mask")
-    if options.converter != target.converters[0]:
-        parts.append(options.converter)
-    return "-".join(parts) + target.suffix
-
-
 def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (image_size, image_size) if isinstance(image_size, int) else image_size
 
@@ -303,10 +229,147 @@ def _graph_spec(reference: Reference, options: ExportOptions) -> GraphSpec:
     return GraphSpec(given, reference.output(argmax=options.argmax), card)
 
 
-def _calibration(reference: Reference, given: TensorSpec, folder: str | Path | None) -> Calibration:
+def _labelled(
+    reference: Reference, options: ExportOptions, folder: str | Path | None
+) -> LabelledPictures | None:
+    from mobilevit_deploy.accuracy.pictures import labelled_pictures
+
+    if not options.precision.quantised:
+        return None
+    return labelled_pictures(reference, None if folder is None else Path(folder))
+
+
+def _calibration(
+    reference: Reference, given: TensorSpec, folder: str | Path | None, on_stage: OnStage
+) -> Calibration:
     from mobilevit_deploy.quantize.calibration import calibration
 
-    return calibration(given, app_preprocessing(reference, given), None if folder is None else Path(folder))
+    preprocess = app_preprocessing(reference, given)
+    return calibration(given, preprocess, None if folder is None else Path(folder), on_stage=on_stage)
+
+
+def _attempts(
+    reference: Reference, options: ExportOptions, calibration: str | Path | None, on_stage: OnStage
+) -> Iterator[ExportOptions]:
+    """The export as asked for; if that is not good enough, with its most sensitive blocks left out."""
+    yield options
+    if not options.precision.calibrated:
+        return
+    order = analyse(reference, calibration=calibration, on_stage=on_stage).order()
+    for count in _FLOAT_BLOCKS:
+        yield replace(options, float_modules=tuple(order[:count]))
+        if count >= len(order):
+            return
+
+
+def analyse(
+    model: Reference | str | Path | None = None,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    calibration: str | Path | None = None,
+    on_stage: OnStage = lambda _: None,
+) -> Sensitivity:
+    """Find out which blocks of a model suffer most from 8 bits; see ``quantize.sensitivity``.
+
+    Args:
+        model: see ``export``.
+        image_size: see ``export``.
+        calibration: see ``export``.
+        on_stage: told each stage as it begins.
+    """
+    from mobilevit_deploy.quantize.sensitivity import analyse as analyse_blocks
+
+    on_stage("load")
+    reference = as_reference(model).resized(_pair(image_size))
+    on_stage("calibrate")
+    inputs = _calibration(reference, reference.input(Input.TENSOR), calibration, on_stage).inputs
+    on_stage("analyse")
+    return analyse_blocks(reference, inputs[:: -(-len(inputs) // _ANALYSED)], on_stage=on_stage)
+
+
+def _converted(
+    target: Target,
+    reference: Reference,
+    spec: GraphSpec,
+    options: ExportOptions,
+    folder: Path,
+    on_stage: OnStage,
+) -> Artifact:
+    from mobilevit_deploy.model.graph import deploy_graph
+
+    on_stage("rewrite")
+    folded = reference.preprocess if spec.takes_image else None
+    graph = deploy_graph(reference.model, target.rewrites(options), preprocess=folded, argmax=options.argmax)
+    on_stage("convert")
+    return target.export(graph, spec, options, folder / artifact_name(reference, target, options))
+
+
+def _accuracy(
+    artifact: Artifact,
+    target: Target,
+    reference: Reference,
+    pictures: LabelledPictures | None,
+    parity: ParityResult,
+    on_stage: OnStage,
+) -> AccuracyResult | None:
+    from mobilevit_deploy.accuracy.gate import judge, not_judged
+    from mobilevit_deploy.accuracy.result import Gate
+
+    if not artifact.precision.quantised:
+        return None
+    if pictures is None:
+        return not_judged("the gate was switched off with --no-gate")
+    if not parity.passed:
+        return not_judged("parity failed")
+    on_stage("evaluate")
+    return judge(_evaluated(artifact, target, reference, pictures, on_stage), Gate())
+
+
+def evaluate(
+    path: str | Path,
+    *,
+    pictures: str | Path | None = None,
+    count: int | None = None,
+    model: Reference | str | Path | None = None,
+    on_stage: OnStage = lambda _: None,
+) -> Evaluation:
+    """Run an artifact on disk over labelled pictures, and its reference beside it.
+
+    Args:
+        path: the artifact; its manifest lies beside it.
+        pictures: folder of labelled pictures, see ``accuracy.pictures``; None takes the held-out pictures of
+            the bundled models.
+        count: how many of them; None is all of a folder, 480 held-out ones.
+        model: the reference to compare with; None takes the model that the manifest names.
+        on_stage: told each stage as it begins.
+
+    Raises:
+        ArtifactError: the artifact has no readable manifest, or changed since export.
+        EvaluationError: the folder is not laid out as it should be.
+        UsageError: there are no bundled pictures for the model.
+    """
+    from mobilevit_deploy.accuracy.pictures import labelled_pictures
+    from mobilevit_deploy.artifact import open_artifact
+
+    on_stage("read")
+    artifact, manifest = open_artifact(Path(path))
+    on_stage("load")
+    reference = reference_of(manifest, model)
+    found = labelled_pictures(reference, None if pictures is None else Path(pictures), count=count)
+    on_stage("evaluate")
+    return _evaluated(artifact, usable_target(manifest.target), reference, found, on_stage)
+
+
+def _evaluated(
+    artifact: Artifact, target: Target, reference: Reference, pictures: LabelledPictures, on_stage: OnStage
+) -> Evaluation:
+    from mobilevit_deploy.accuracy.evaluate import evaluate_session
+
+    session = target.open_session(artifact)
+    try:
+        return evaluate_session(session, artifact, reference, pictures, on_stage=on_stage)
+    finally:
+        session.close()
 
 
 def _manifest(
@@ -316,9 +379,11 @@ def _manifest(
     spec: GraphSpec,
     reference: Reference,
     parity: ParityResult,
+    accuracy: AccuracyResult | None,
 ) -> Manifest:
-    from mobilevit_deploy.artifact import Manifest, digest, size
+    from mobilevit_deploy.artifact import Manifest, Quantization, digest, size
 
+    calibration = options.calibration
     return Manifest(
         file=artifact.path.name,
         sha256=digest(artifact.path),
@@ -334,5 +399,9 @@ def _manifest(
         model=reference.card(),
         rewrites=target.rewrites(options),
         libraries={name: version(name) for name in ("mobilevit-deploy", *target.libraries)},
+        quantization=None
+        if calibration is None
+        else Quantization(calibration=calibration.source, float_modules=options.float_modules),
         parity=parity,
+        accuracy=accuracy,
     )

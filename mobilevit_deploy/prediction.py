@@ -7,19 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mobilevit_deploy.choices import artifact_name, export_options, usable_target
 from mobilevit_deploy.errors import ExportError
-from mobilevit_deploy.pipeline import (
-    OnStage,
-    app_preprocessing,
-    artifact_name,
-    export,
-    export_options,
-    reference_of,
-    reference_output,
-    usable_target,
-)
+from mobilevit_deploy.pipeline import export, reference_of
+from mobilevit_deploy.progress import OnStage
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.reference import Reference, as_reference
+from mobilevit_deploy.reference import Reference, app_preprocessing, as_reference, reference_output
 from mobilevit_deploy.target import ExportOptions, Target
 from mobilevit_deploy.task import Task
 
@@ -153,9 +146,9 @@ def _find_or_export(
     exported = export(
         reference, target=target.name, precision=options.precision, output=output, on_stage=on_stage
     )
-    if not exported.manifest.parity.passed:
+    if not exported.manifest.passed:
         raise ExportError(
-            f"{exported.path} failed its parity check: {'; '.join(exported.manifest.parity.reasons)}.",
+            f"{exported.path} failed its check: {'; '.join(exported.manifest.reasons)}.",
             remedy=f"See what it does predict with --artifact {exported.path}.",
         )
     return exported.path

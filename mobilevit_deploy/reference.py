@@ -17,6 +17,7 @@ from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from mobilevit_deploy.artifact import ModelCard, TensorSpec
     from mobilevit_deploy.image import PreprocessSpec
@@ -122,6 +123,24 @@ class Reference:
             total.update(name.encode())
             total.update(tensor.detach().float().contiguous().numpy().tobytes())
         return total.hexdigest()
+
+
+def reference_output(reference: Reference, picture: Image, wanted: TensorSpec) -> NDArray[Any]:
+    """What an artifact's output ``wanted`` should hold for a picture, by the reference alone."""
+    from mobilevit_deploy.artifact import to_layout
+    from mobilevit_deploy.parity.metrics import decisions
+
+    logits = reference.run(reference.preprocess.apply(picture))
+    layout = reference.output().layout
+    if "C" in wanted.layout:
+        return to_layout(logits, layout, wanted.layout)
+    return decisions(logits, layout, reference.image_size).astype(wanted.dtype)
+
+
+def app_preprocessing(reference: Reference, tensor: TensorSpec) -> PreprocessSpec:
+    """What is left to do before ``tensor`` is fed: less than for the reference if it takes the picture."""
+    whole = reference.preprocess
+    return whole.for_picture_input() if tensor.dtype == "uint8" else whole
 
 
 def as_reference(

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import mobilevit_deploy
 from mobilevit_deploy.artifact import manifest_path, open_artifact
+from mobilevit_deploy.demo.photographs import BACKGROUNDS
+from mobilevit_deploy.demo.shapes import CLASSES, generate
 from mobilevit_deploy.errors import CheckpointError, DeployError, TargetError, UsageError
 from mobilevit_deploy.pipeline import check
+from mobilevit_deploy.progress import name_of
 from mobilevit_deploy.reference import Reference, load_model
 from mobilevit_deploy.target import Availability, get_target
 
@@ -27,8 +31,8 @@ def dead() -> Reference:
     return reference
 
 
-def test_the_five_verbs_are_names_of_the_package() -> None:
-    for verb in ("load_model", "export", "verify", "predict", "benchmark"):
+def test_the_six_verbs_are_names_of_the_package() -> None:
+    for verb in ("load_model", "export", "verify", "evaluate", "predict", "benchmark"):
         assert callable(getattr(mobilevit_deploy, verb))
         assert verb in dir(mobilevit_deploy)
 
@@ -171,3 +175,109 @@ def test_artifact_whose_model_is_gone_says_how_to_name_it(artifact_copy: Callabl
     with pytest.raises(CheckpointError, match="moved/away") as caught:
         mobilevit_deploy.verify(path)
     assert "--model" in caught.value.remedy
+
+
+class TestAccuracyIsPartOfTheExport:
+    """At 192 pixels, where the bundled model is right about 97 % of its pictures."""
+
+    @pytest.fixture
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mobilevit_deploy.accuracy.pictures.HELD_OUT", 36)
+        monkeypatch.setattr("mobilevit_deploy.quantize.calibration.GENERATED", 4)
+        monkeypatch.setattr("mobilevit_deploy.pipeline._ANALYSED", 2)
+        monkeypatch.setattr("mobilevit_deploy.pipeline._FLOAT_BLOCKS", (1, 4))
+
+    @pytest.mark.usefixtures("few")
+    def test_int8_that_holds_passes_and_tells_what_it_rests_on(self, tmp_path: Path) -> None:
+        stages: list[str] = []
+        made = mobilevit_deploy.export(
+            "demo", target="toy", precision="int8", image_size=192, output=tmp_path, on_stage=stages.append
+        )
+        names = list(dict.fromkeys(name_of(stage) for stage in stages))
+        assert names == ["load", "calibrate", "rewrite", "convert", "parity", "evaluate", "write"]
+        accuracy, quantization = made.manifest.accuracy, made.manifest.quantization
+        assert accuracy is not None
+        assert accuracy.verdict == "pass"
+        assert accuracy.evaluation is not None
+        assert accuracy.evaluation.count == 36
+        assert accuracy.evaluation.score.reference > 0.9
+        assert quantization is not None
+        assert quantization.calibration == f"{4 + len(BACKGROUNDS)} pictures, bundled"
+        assert quantization.float_modules == ()
+        assert made.path.parent == tmp_path
+
+    @pytest.mark.usefixtures("few")
+    def test_int8_that_does_not_hold_keeps_its_worst_blocks_in_floating_point(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Five bits and one scale a tensor lose what eight bits keep."""
+        monkeypatch.setattr(type(get_target("toy")), "bits", 5)
+        made = mobilevit_deploy.export(
+            "demo", target="toy", precision="int8", image_size=192, output=tmp_path
+        )
+        quantization = made.manifest.quantization
+        assert quantization is not None
+        assert len(quantization.float_modules) in (1, 4)
+        modules = dict(load_model().model.mobilevit.named_modules())
+        assert all(path in modules or path == "classifier" for path in quantization.float_modules)
+        if not made.manifest.passed:
+            assert made.path.parent == tmp_path / "failed"
+
+    @pytest.mark.usefixtures("few")
+    def test_int8_that_cannot_be_saved_is_set_apart_with_the_reason(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(type(get_target("toy")), "bits", 3)
+        made = mobilevit_deploy.export(
+            "demo", target="toy", precision="int8", image_size=192, output=tmp_path
+        )
+        assert not made.manifest.passed
+        assert made.path.parent == tmp_path / "failed"
+        assert made.manifest.reasons
+
+    def test_gate_can_be_switched_off_and_the_manifest_says_so(self, tmp_path: Path) -> None:
+        made = mobilevit_deploy.export(
+            "demo", target="toy", precision="int8", image_size=96, gate=False, output=tmp_path
+        )
+        assert made.manifest.passed
+        assert made.manifest.accuracy is not None
+        assert made.manifest.accuracy.verdict == "not-run"
+        assert "--no-gate" in made.manifest.accuracy.reasons[0]
+
+    def test_model_of_ones_own_needs_labelled_pictures_before_any_work_is_done(self, tmp_path: Path) -> None:
+        names = tmp_path / "names.txt"
+        names.write_text("\n".join(f"class {i}" for i in range(12)), encoding="utf-8")
+        with pytest.raises(UsageError, match="no bundled pictures") as caught:
+            mobilevit_deploy.export(
+                "demo", target="toy", precision="int8", labels=names, output=tmp_path / "out"
+            )
+        assert "--evaluation" in caught.value.remedy
+
+    def test_its_own_pictures_calibrate_and_judge_it(self, tmp_path: Path) -> None:
+        for number in range(24):
+            sample = generate(number, split="train")
+            folder = tmp_path / "pictures" / CLASSES[sample.label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(sample.image).save(folder / f"{number}.png")
+        made = mobilevit_deploy.export(
+            "demo",
+            target="toy",
+            precision="int8",
+            image_size=192,
+            calibration=tmp_path / "pictures",
+            evaluation=tmp_path / "pictures",
+            output=tmp_path / "out",
+        )
+        assert made.manifest.accuracy is not None
+        assert made.manifest.accuracy.evaluation is not None
+        assert made.manifest.accuracy.evaluation.pictures == str(tmp_path / "pictures")
+        assert made.manifest.quantization is not None
+        assert made.manifest.quantization.calibration.startswith("24 pictures")
+
+    @pytest.mark.usefixtures("few")
+    def test_evaluate_finds_again_what_the_export_found(self, tmp_path: Path) -> None:
+        made = mobilevit_deploy.export(
+            "demo", target="toy", precision="int8", image_size=192, output=tmp_path
+        )
+        assert made.manifest.accuracy is not None
+        assert mobilevit_deploy.evaluate(made.path) == made.manifest.accuracy.evaluation

@@ -19,8 +19,8 @@ from mobilevit_deploy.errors import ArtifactError, SessionError, UsageError
 from mobilevit_deploy.parity.cases import parity_cases
 from mobilevit_deploy.parity.compare import compare
 from mobilevit_deploy.parity.result import ParityResult
-from mobilevit_deploy.pipeline import Exported, check, export, reference_output, verify
-from mobilevit_deploy.reference import Reference
+from mobilevit_deploy.pipeline import Exported, check, export, verify
+from mobilevit_deploy.reference import Reference, reference_output
 from mobilevit_deploy.target import Input, Session, get_target, target_names
 from mobilevit_deploy.task import Task
 

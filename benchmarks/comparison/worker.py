@@ -71,7 +71,7 @@ def check(request: Request) -> Entry:
     from mobilevit_deploy import load_model
     from mobilevit_deploy.demo.shapes import CLASSES, generate
     from mobilevit_deploy.parity.metrics import sqnr_db
-    from mobilevit_deploy.pipeline import app_preprocessing
+    from mobilevit_deploy.reference import app_preprocessing
 
     reference = load_model(str(request.checkpoint))
     assert request.entry.path is not None

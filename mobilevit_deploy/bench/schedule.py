@@ -101,10 +101,11 @@ def measure(job: Job, number: int, runner: DeviceRunner) -> Measurement:
 
 
 def _outcome(job: Job, runner: DeviceRunner) -> Timing | Untimed:
-    parity = job.manifest.parity
-    if not parity.passed:
-        why = f"it failed: {parity.reasons[0]}" if parity.verdict == "fail" else "it has not been run"
-        return Untimed(status="refused", reason=f"A file is timed once its parity check has passed; {why}.")
+    manifest = job.manifest
+    if not manifest.passed:
+        missing = manifest.parity.verdict == "not-run"
+        why = "parity has not been run" if missing else f"it failed: {manifest.reasons[0]}"
+        return Untimed(status="refused", reason=f"A file is timed once it has passed its checks; {why}.")
     try:
         return runner.measure(job)
     except DeployError as error:

@@ -10,8 +10,10 @@ from mobilevit_deploy.cli.bench import bench
 from mobilevit_deploy.cli.convert import convert
 from mobilevit_deploy.cli.describe import describe
 from mobilevit_deploy.cli.doctor import doctor
+from mobilevit_deploy.cli.evaluate import evaluate
 from mobilevit_deploy.cli.export import export
 from mobilevit_deploy.cli.predict import predict
+from mobilevit_deploy.cli.quantize import quantize
 from mobilevit_deploy.cli.report import report
 from mobilevit_deploy.cli.targets import targets
 from mobilevit_deploy.cli.verify import verify
@@ -59,5 +61,17 @@ def root(
     """
 
 
-for command in (export, verify, predict, describe, convert, bench, report, targets, doctor):
+for command in (
+    export,
+    verify,
+    evaluate,
+    quantize,
+    predict,
+    describe,
+    convert,
+    bench,
+    report,
+    targets,
+    doctor,
+):
     app.command()(command)

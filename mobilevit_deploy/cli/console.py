@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mobilevit_deploy.progress import name_of
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mobilevit_deploy.accuracy.result import AccuracyResult
     from mobilevit_deploy.errors import DeployError
     from mobilevit_deploy.parallel import OnEvent
     from mobilevit_deploy.parity.result import OutputParity
@@ -75,8 +78,7 @@ def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
     """Show one line a job with its stage and time; plain lines where there is no terminal."""
     console = stderr()
     if not console.is_terminal:
-        started = time.monotonic()
-        yield lambda key, stage: console.print(f"{time.monotonic() - started:6.1f} s  {key}: {stage}")
+        yield _plain_lines(console)
         return
 
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -98,6 +100,19 @@ def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
         yield on_event
 
 
+def _plain_lines(console: Console) -> OnEvent:
+    """A line for each stage as it begins; how far it is would fill a log."""
+    started = time.monotonic()
+    current: dict[str, str] = {}
+
+    def on_event(key: str, stage: str) -> None:
+        if current.get(key) != (name := name_of(stage)):
+            console.print(f"{time.monotonic() - started:6.1f} s  {key}: {name}")
+        current[key] = name
+
+    return on_event
+
+
 def parity_figures(output: OutputParity | None) -> tuple[str, str, str]:
     """Largest error, SQNR and agreement as a table shows them; empty where there is no such figure."""
     if output is None:
@@ -106,6 +121,19 @@ def parity_figures(output: OutputParity | None) -> tuple[str, str, str]:
         "" if output.max_error is None else f"{output.max_error:.1e}",
         "" if output.sqnr_db is None else f"{output.sqnr_db:.1f} dB",
         share(output.top1_agreement),
+    )
+
+
+def accuracy_figures(accuracy: AccuracyResult) -> str:
+    """One line in the colour of the verdict, such as ``accuracy: top-1 97.92 -> 97.71 %``."""
+    style, found = VERDICT_STYLE[accuracy.verdict], accuracy.evaluation
+    if found is None:
+        return f"[{style}]accuracy: {accuracy.verdict}[/]"
+    score = found.score
+    return (
+        f"[{style}]accuracy: {found.measure} {100 * score.reference:.2f} -> {100 * score.artifact:.2f} %, "
+        f"{share(found.agreement)} of answers as the reference's[/] "
+        f"[dim]({found.count} of {found.pictures})[/dim]"
     )
 
 

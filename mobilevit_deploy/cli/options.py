@@ -39,6 +39,16 @@ Labels = Annotated[
     ),
 ]
 
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="DIR",
+        help="Pictures like those of the app, on which int8 finds its ranges; a hundred are enough, and need "
+        "no labels. Default: bundled ones.",
+    ),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 Output = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from mobilevit_deploy.artifact import Artifact, TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Card, Description
 from mobilevit_deploy.errors import ArtifactError, SessionError
 from mobilevit_deploy.parity import tolerance
-from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.quantize import Precision, inside
 from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ class ToyTarget:
     extra = ""
     libraries = ("torch",)
     converters = ("torch.export",)
-    precisions = {Precision.FP32: tolerance.FP32}  # noqa: RUF012 - as third parties will write it
+    precisions = {  # noqa: RUF012 - as third parties will write it
+        Precision.FP32: tolerance.FP32,
+        Precision.INT8: tolerance.Tolerance(min_sqnr_db=3.0, min_top1=0.7, min_pixels=0.7),
+    }
+    bits = 8
 
     def availability(self) -> Availability:
         return Availability(usable=True, engine="torch")
@@ -37,6 +42,8 @@ class ToyTarget:
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         import torch
 
+        if options.precision == Precision.INT8:
+            round_weights(graph, self.bits, options.float_modules)
         notes = {CARD_KEY: spec.card.model_dump_json(), "tensors": _dumped(spec)}
         torch.export.save(torch.export.export(graph, (spec.example(),)), out, extra_files=notes)
         return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
@@ -54,6 +61,16 @@ class ToyTarget:
             raise ArtifactError(f"torch cannot load {path}: {error}.", remedy="Export it again.") from error
         tensors = [TensorSpec.model_validate(tensor) for tensor in json.loads(notes["tensors"])]
         return Description((tensors[0],), (tensors[1],), Card.model_validate_json(notes[CARD_KEY]))
+
+
+def round_weights(graph: torch.nn.Module, bits: int, float_modules: Sequence[str]) -> None:
+    """Leave as many levels to the weights as ``bits`` have, one scale a tensor."""
+    import torch
+
+    for path, module in graph.named_modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)) and not inside(path, float_modules):
+            step = module.weight.abs().max() / (2 ** (bits - 1) - 1)
+            module.weight.data = (module.weight / step).round() * step
 
 
 def _dumped(spec: GraphSpec) -> str:
