@@ -10,7 +10,7 @@ import typer
 from mobilevit_deploy.cli import EXIT_FAILED, EXIT_NOT_PASSED, console, options
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.accuracy.result import AccuracyResult, Score
+    from mobilevit_deploy.accuracy.result import AccuracyResult
     from mobilevit_deploy.parallel import Outcome
 
 
@@ -89,37 +89,23 @@ def _record(path: str, outcome: Outcome, judged: dict[str, AccuracyResult]) -> d
 
 def _print(outcomes: dict[str, Outcome], judged: dict[str, AccuracyResult]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("file", no_wrap=True)
-    table.add_column("measure", no_wrap=True)
-    for heading in ("reference", "file", "top-5", "agreement"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for path, accuracy in judged.items():
-        found = accuracy.evaluation
-        assert found is not None
-        table.add_row(
-            f"[{console.VERDICT_STYLE[accuracy.verdict]}]{accuracy.verdict}[/]  {escape(path)}",
-            found.measure,
-            f"{found.score.reference:.2%}",
-            f"{found.score.artifact:.2%}",
-            _both(found.top5),
-            console.share(found.agreement),
-        )
-    if judged:
-        console.stdout().print(table)
     for path, outcome in outcomes.items():
         if outcome.error:
             console.show_error(outcome.error, about=path)
             continue
-        found = judged[path].evaluation
+        accuracy = judged[path]
+        found = accuracy.evaluation
         assert found is not None
+        style = console.VERDICT_STYLE[accuracy.verdict]
         seen = f"{found.count} of {found.pictures}, run by {found.engine}"
-        console.stdout().print(f"[dim]{escape(path)}: {escape(seen)}[/dim]")
-        for reason in judged[path].reasons:
-            console.stdout().print(f"  [red]{escape(reason)}[/red]")
-
-
-def _both(score: Score | None) -> str:
-    return "" if score is None else f"{score.reference:.2%} -> {score.artifact:.2%}"
+        console.stdout().print(f"[{style}]{accuracy.verdict}[/]  {escape(path)}  [dim]{escape(seen)}[/dim]")
+        scores = [(found.measure, found.score), *([("top-5", found.top5)] if found.top5 else [])]
+        for name, score in scores:
+            console.stdout().print(
+                f"      {name}: reference {score.reference:.2%}, file {score.artifact:.2%}"
+            )
+        decisions = "pixels" if found.top5 is None else "answers"
+        console.stdout().print(f"      {console.share(found.agreement)} of {decisions} are the reference's")
+        for reason in accuracy.reasons:
+            console.stdout().print(f"      [red]{escape(reason)}[/red]")

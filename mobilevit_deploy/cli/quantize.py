@@ -12,7 +12,9 @@ from mobilevit_deploy.cli import console, options
 if TYPE_CHECKING:
     from mobilevit_deploy.quantize.sensitivity import Sensitivity
 
-_BAR = 24
+_DRAWN = (".svg", ".png", ".pdf")
+
+_BAR = 8
 """Characters of the longest bar."""
 
 
@@ -60,6 +62,10 @@ def quantize(
 
         export(target, model, ["int8"], image_size, calibration=calibration, output=output, json=json)
         return
+    if plot is not None and plot.suffix.lower() not in _DRAWN:
+        raise UsageError(
+            f"'{plot}' is no picture that can be drawn.", remedy=f"End it in {', '.join(_DRAWN)}."
+        )
     found = _analysed(model, image_size, calibration)
     if plot is not None:
         _draw(found, plot)
@@ -106,21 +112,22 @@ def _print(found: Sensitivity, plot: Path | None) -> None:
     loudest = max(block.noise for block in found.blocks)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("block, quantised alone", no_wrap=True)
-    for heading in ("SQNR", "of all work", "float"):
+    for heading in ("SQNR dB", "work", "float"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("noise", no_wrap=True)
     for block in found.blocks:
         table.add_row(
             escape(block.path),
-            f"{block.sqnr_db:.1f} dB",
+            f"{block.sqnr_db:.1f}",
             f"{block.multiply_adds / total:.1%}",
             f"{order.index(block.path) + 1}." if block.path in order else "",
             "[red]" + "\u2588" * round(_BAR * block.noise / loudest) + "[/red]",
         )
     console.stdout().print(table)
     console.stdout().print(
-        f"[dim]SQNR: of the logits, over {found.pictures} pictures; float: the order in which an export that "
-        "loses accuracy leaves blocks in floating point, most noise a multiply-add first[/dim]"
+        f"[dim]SQNR: of the logits, over {found.pictures} pictures; work: share of all multiply-adds; float: "
+        "the order in which an export that loses accuracy leaves blocks in floating point, most noise for the "
+        "least work first[/dim]"
     )
     if plot is not None:
         console.stdout().print(f"Drawn in {escape(str(plot))}")
@@ -131,12 +138,8 @@ def _draw(found: Sensitivity, path: Path) -> None:
 
     from matplotlib.figure import Figure
 
-    from mobilevit_deploy.errors import UsageError
     from mobilevit_deploy.output import write_bytes
 
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("svg", "png", "pdf"):
-        raise UsageError(f"'{path}' is no picture that can be drawn.", remedy="End it in .svg, .png or .pdf.")
     figure = Figure(figsize=(9, 0.8 + 0.19 * len(found.blocks)), layout="constrained")
     axes = figure.subplots()
     order = found.order()
@@ -154,5 +157,5 @@ def _draw(found: Sensitivity, path: Path) -> None:
     axes.grid(axis="x", color="#e2e8f0")
     axes.set_axisbelow(True)
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=kind, dpi=150)
+    figure.savefig(drawn, format=path.suffix.lower().lstrip("."), dpi=150)
     write_bytes(path, drawn.getvalue())
