@@ -126,8 +126,8 @@ def _print(found: Sensitivity, plot: Path | None) -> None:
     console.stdout().print(table)
     console.stdout().print(
         f"[dim]SQNR: of the logits, over {found.pictures} pictures; work: share of all multiply-adds; float: "
-        "the order in which an export that loses accuracy leaves blocks in floating point, most noise for the "
-        "least work first[/dim]"
+        "the order in which an export that loses accuracy leaves blocks in floating point, most noise for "
+        "the least work first[/dim]"
     )
     if plot is not None:
         console.stdout().print(f"Drawn in {escape(str(plot))}")

@@ -149,8 +149,8 @@ class Report(BaseModel):
 
     @property
     def passed(self) -> int:
-        """How many artifacts equal the reference."""
-        return sum(row.manifest.parity.passed for row in self.artifacts)
+        """How many artifacts equal the reference, or come as near as their precision must."""
+        return sum(row.manifest.passed for row in self.artifacts)
 
     @property
     def total(self) -> int:
@@ -295,7 +295,7 @@ def _rows(path: str, manifest: Manifest, measured: Sequence[Measurement]) -> lis
         elif isinstance(measurement.outcome, Untimed):
             untimed = measurement.outcome
     # A time that was taken before the verdict turned is the time of something wrong.
-    if not groups or not manifest.parity.passed:
+    if not groups or not manifest.passed:
         return [Row(label="", path=path, manifest=manifest, untimed=untimed)]
     return [Row(label="", path=path, manifest=manifest, timed=_sum_up(group)) for group in groups.values()]
 

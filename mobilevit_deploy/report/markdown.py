@@ -9,7 +9,7 @@ from mobilevit_deploy.report import words
 from mobilevit_deploy.report.data import Report, Row
 
 _COLUMNS = (
-    *("Artifact", "Size", "Parity", "Engine", "Error", "SQNR", "Top-1"),
+    *("Artifact", "Size", "Parity", "Engine", "Error", "SQNR", "Top-1", "Accuracy"),
     *("Load", "First", "p50 [95%]", "p90", "Against fastest"),
 )
 
@@ -43,6 +43,7 @@ def _cells(row: Row) -> Sequence[str]:
         words.scientific(row.max_error),
         words.decibels(row.sqnr_db),
         words.share(row.top1_agreement),
+        words.accuracy(row),
     ]
     if timed is None:
         return [*facts, *[words.NOTHING] * 5]

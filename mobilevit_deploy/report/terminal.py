@@ -70,7 +70,7 @@ def _print(report: Report, console: Console) -> None:
         numeric = column.title not in {"Artifact", "Parity", "Engine"}
         table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
     for row in report.rows:
-        style = _STYLES[row.manifest.parity.verdict]
+        style = _STYLES[row.manifest.parity.verdict if row.manifest.passed else "fail"]
         table.add_row(
             *(Text(column.cell(row), style=style if column.title == "Parity" else "") for column in columns)
         )
@@ -103,6 +103,7 @@ _COLUMNS = (
     _Column("Engine", words.engine, wide=150),
     _Column("Error", lambda row: words.scientific(row.max_error), wide=70),
     _Column("SQNR", lambda row: words.decibels(row.sqnr_db), wide=100),
+    _Column("Accuracy", words.accuracy, wide=120),
     _Column("Load", _timed(lambda timed: words.milliseconds(timed.load_ms)), wide=90),
     _Column("First", _timed(lambda timed: words.milliseconds(timed.first_ms)), wide=80),
     _Column("p50", _timed(lambda timed: words.milliseconds(timed.latency.p50.value))),

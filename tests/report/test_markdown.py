@@ -9,7 +9,7 @@ from mobilevit_deploy.report.data import Report
 def test_the_table_has_as_many_cells_in_every_row(report: Report) -> None:
     rows = [line for line in markdown.render(report).splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 3
-    assert {row.count("|") for row in rows} == {13}
+    assert {row.count("|") for row in rows} == {14}
 
 
 def test_verdict_numbers_and_reasons_are_there(report: Report) -> None:

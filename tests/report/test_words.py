@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fakes.timed_artifacts import manifest_of, measurement, parity, timing
+from mobilevit_deploy.accuracy.gate import judge
+from mobilevit_deploy.accuracy.result import Evaluation, Gate, Score
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.bench.statistics import Estimate, Interval
 from mobilevit_deploy.image.spec import PreprocessSpec
@@ -153,3 +155,34 @@ def test_lower_precision_is_close_to_the_reference_not_equal(tmp_path: Path) -> 
     assert words.verdict(lossy) == "close"
     assert words.verdict(parity()) == "equal"
     assert words.headline(report) == "1 of 1 artifact matches the reference"
+
+
+class TestAccuracy:
+    """An int8 file may equal the reference closely enough and still answer worse."""
+
+    @staticmethod
+    def report(tmp_path: Path, artifact: float) -> Report:
+        path = tmp_path / "a.timed"
+        path.write_text("{}")
+        found = Evaluation(
+            pictures="some",
+            count=100,
+            engine="clock 1.0",
+            measure="top-1",
+            score=Score(reference=0.983, artifact=artifact),
+            agreement=0.99,
+        )
+        manifest = manifest_of(path, parity(), precision="int8", accuracy=judge(found, Gate()))
+        return compose({"a.timed": manifest}, [], folder="exports", now=datetime.now(UTC))
+
+    def test_it_stands_beside_the_references(self, tmp_path: Path) -> None:
+        report = self.report(tmp_path, 0.979)
+        assert words.accuracy(report.rows[0]) == "97.9% of 98.3%"
+        assert report.passed == 1
+
+    def test_a_loss_that_is_too_large_is_a_fault(self, tmp_path: Path) -> None:
+        report = self.report(tmp_path, 0.9)
+        assert report.passed == 0
+        assert words.faults(report) == [
+            ("timed int8", "top-1 falls from 98.30% to 90.00%, by more than 1.0%")
+        ]
