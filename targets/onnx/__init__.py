@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mobilevit_deploy.artifact import Artifact
     from mobilevit_deploy.description import Description
 
+INT8 = tolerance.Tolerance(min_sqnr_db=10.0, min_top1=0.8, min_pixels=0.9)
+INT8_WEIGHTS = tolerance.Tolerance(min_sqnr_db=15.0, min_top1=0.9, min_pixels=0.95)
+
 
 class OnnxTarget:
     """Writes one self-contained .onnx file."""
@@ -25,7 +28,15 @@ class OnnxTarget:
     extra = "onnx"
     libraries = ("onnx", "onnxscript", "onnxruntime", "torch")
     converters = ("torch.onnx",)
-    precisions = MappingProxyType({Precision.FP32: tolerance.FP32})
+    precisions = MappingProxyType(
+        {
+            Precision.FP32: tolerance.FP32,
+            Precision.FP16: tolerance.FP16,
+            Precision.INT8: INT8,
+            Precision.INT8_DYNAMIC: INT8_WEIGHTS,
+            Precision.INT8_WEIGHTS: INT8_WEIGHTS,
+        }
+    )
 
     def availability(self) -> Availability:
         """Usable wherever its libraries are installed."""
@@ -55,7 +66,7 @@ class OnnxTarget:
 
         from .export import write_onnx
 
-        write_onnx(graph, spec, out)
+        write_onnx(graph, spec, options, out)
         return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
 
     def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:
