@@ -11,7 +11,7 @@ from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError, SessionError
 
 from .classifier import original_labels
-from .metadata import segmentation_labels
+from .metadata import PIXEL_BUFFER, segmentation_labels
 from .mil_interpreter import class_names
 from .package import Package, read_package
 from .toolkit import load_coremltools
@@ -62,7 +62,7 @@ def _image(feature: Any) -> TensorSpec:
     image = feature.type.imageType
     grey = image.colorSpace in {image.GRAYSCALE, image.GRAYSCALE_FLOAT16}
     shape = (1, image.height, image.width, 1 if grey else 3)
-    return TensorSpec(name=feature.name, shape=shape, dtype="uint8", layout="NHWC")
+    return TensorSpec(name=feature.name, shape=shape, dtype="uint8", layout="NHWC", container=PIXEL_BUFFER)
 
 
 def _array(feature: Any) -> TensorSpec:
