@@ -171,17 +171,19 @@ class TestEightBits:
     def test_floats_ask_for_no_new_runtime(self, model: Any) -> None:
         assert max(code.version for code in model.operatorCodes) <= 5
 
+    @pytest.mark.parametrize("converter", ["litert-torch", "keras"])
     def test_thousand_classes_take_one_and_a_half_megabytes(
-        self, reference: Reference, tmp_path: Path
+        self, reference: Reference, tmp_path: Path, converter: str
     ) -> None:
-        pytest.importorskip("tensorflow")
+        if converter == "keras":
+            pytest.importorskip("tensorflow")
         config = reference.model.config
         torch.manual_seed(2110)
         thousand = copy.deepcopy(reference.model)
         thousand.config = config.updated(num_labels=1000)
         thousand.classifier = nn.Linear(config.neck_hidden_sizes[-1], 1000)
         large = replace(reference, model=thousand)
-        made = export(large, target="tflite", converter="keras", precision="int8-dynamic", output=tmp_path)
+        made = export(large, target="tflite", converter=converter, precision="int8-dynamic", output=tmp_path)
         # A head that decides nothing may decide otherwise: only the size counts here.
         assert made.path.stat().st_size <= 1_500_000
         assert made.manifest.parity.outputs[0].sqnr_db > 18
