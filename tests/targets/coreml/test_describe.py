@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,18 @@ class TestConventions:
         colours = [tuple(bytes.fromhex(colour.removeprefix("#"))) for colour in parameters["colors"]]
         assert colours == [tuple(colour) for colour in palette(len(colours)).tolist()]
         assert len(colours) == len(made.manifest.labels)
+
+    @pytest.mark.parametrize("labels", [("a", "a", "b", "a", "b"), ("x #0", "x #1", "x #2", "x #3", "x #4")])
+    def test_labels_are_told_as_they_were_given(
+        self,
+        small_net: type[nn.Module],
+        small_spec: GraphSpec,
+        export_small: Callable[..., Artifact],
+        tmp_path: Path,
+        labels: tuple[str, ...],
+    ) -> None:
+        spec = replace(small_spec, card=small_spec.card.model_copy(update={"labels": labels}))
+        assert describe(export_small(small_net(nn.ReLU()), tmp_path, spec=spec).path).labels == labels
 
 
 class TestForeignPackages:
