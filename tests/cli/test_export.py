@@ -62,7 +62,9 @@ def test_every_target_follows_the_channel_order_that_its_user_declares(cli: Cli,
     save_file(timm_classifier("xxs", labels=3).state_dict(), file)
     declared = load_model(file).resized((64, 64))
     assert declared.preprocess.channel_order == "RGB"
-    done = cli("export", "--model", file, "--channel-order", "bgr", "--image-size", "64", "--json")
+    done = cli(
+        "export", "--model", file, "--channel-order", "bgr", "--image-size", "64", "--json", timeout=540
+    )
     assert done.returncode == 0, done.stderr
     exports = json.loads(done.stdout)["exports"]
     assert {made["manifest"]["target"] for made in exports} == set(target_names())
