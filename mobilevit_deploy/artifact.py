@@ -30,7 +30,11 @@ SCHEMA_VERSION = 3
 
 
 class TensorSpec(BaseModel):
-    """One input or output of a graph; ``layout`` names the axes in order, such as ``NHWC`` or ``NC``."""
+    """One input or output of a graph; ``layout`` names the axes in order, such as ``NHWC`` or ``NC``.
+
+    ``container`` is what an app hands over where the runtime takes no array, such as Core ML's
+    ``CVPixelBuffer``; shape, dtype and layout then are those of its pixels.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +42,7 @@ class TensorSpec(BaseModel):
     shape: tuple[int, ...]
     dtype: str
     layout: str
+    container: str = ""
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,8 @@ def tolerance(bounds: Tolerance) -> str:
 
 def tensor(spec: TensorSpec) -> str:
     """An input or output, such as ``pixel_values: float32 [1, 3, 256, 256] (NCHW)``."""
-    return f"{spec.name}: {spec.dtype} {list(spec.shape)} ({spec.layout})"
+    array = f"{spec.dtype} {list(spec.shape)} ({spec.layout})"
+    return f"{spec.name}: {_contained(spec)}, pixels {array}" if spec.container else f"{spec.name}: {array}"
 
 
 def feedings(report: Report) -> list[list[Row]]:
@@ -240,12 +241,20 @@ def feeding(how: PreprocessSpec, spec: TensorSpec) -> list[str]:
         steps.append(f"Scale it to {pixels(how.resize_to)} ({how.resample}, antialiased).")
     if how.crop is not None:
         steps.append(f"Cut {pixels(how.crop)} out of its centre; surround what is too small with zeros.")
+    if spec.container:
+        reading = f"The runtime reads its channels as {how.channel_order}, in whatever order its bytes are."
+        return [*steps, f"Hand it over as a {_contained(spec)}: {spec.name}. {reading}"]
     order = f"Order the channels {how.channel_order} and the axes {spec.layout}"
     if spec.dtype == "uint8":
         order = f"Keep the grey levels 0 to 255, the channels {how.channel_order} and the axes {spec.layout}"
     else:
         steps.append(f"Multiply the grey levels by {_factor(how.rescale_factor)}; subtract nothing.")
     return [*steps, f"{order}: {spec.name}, {spec.dtype} {list(spec.shape)}."]
+
+
+def _contained(spec: TensorSpec) -> str:
+    height, width = (spec.shape[spec.layout.index(axis)] for axis in "HW")
+    return f"{spec.container} of {pixels((height, width))}"
 
 
 def provenance(report: Report) -> list[tuple[str, str]]:

@@ -59,9 +59,11 @@ class CoremlTarget:
         from mobilevit_deploy.artifact import Artifact
 
         from .export import write_package
+        from .metadata import PIXEL_BUFFER
 
         write_package(graph, spec, options.precision, out)
-        return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
+        given = spec.input.model_copy(update={"container": PIXEL_BUFFER}) if spec.takes_image else spec.input
+        return Artifact(out, self.name, options.precision, (given,), (spec.output,))
 
     def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:  # noqa: ARG002
         """Load the package into Core ML on a Mac, into the interpreter elsewhere.

@@ -51,21 +51,13 @@ def make_classifier(spec: Any, probabilities: str, labels: Sequence[str]) -> Non
 
 def class_labels(labels: Sequence[str]) -> list[str]:
     """Names that can be keys of a dictionary: those that ImageNet has twice (``crane``) get their number."""
-    taken: set[str] = set()
-    names = []
+    names: dict[str, None] = {}
     for number, label in enumerate(labels):
-        names.append(label + _mark(number) if label in taken else label)
-        taken.add(names[-1])
-    return names
-
-
-def original_labels(names: Sequence[str]) -> tuple[str, ...]:
-    """What ``class_labels`` was given."""
-    return tuple(name.removesuffix(_mark(number)) for number, name in enumerate(names))
-
-
-def _mark(number: int) -> str:
-    return f" #{number}"
+        name = label
+        while name in names:
+            name += f" #{number}"
+        names[name] = None
+    return list(names)
 
 
 def _classify(probabilities: str, names: Sequence[str]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError, SessionError
 
-from .classifier import original_labels
-from .metadata import segmentation_labels
+from .classifier import class_labels
+from .metadata import PIXEL_BUFFER, segmentation_labels
 from .mil_interpreter import class_names
 from .package import Package, read_package
 from .toolkit import load_coremltools
@@ -36,18 +36,20 @@ def describe_package(path: Path) -> Description:
     """
     try:
         package = read_package(path)
-        labels = _labels(package)
+        names = _names(package)
     except SessionError as error:
         raise ArtifactError(error.problem, remedy=error.remedy) from error
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} holds unreadable names of classes: {error}.", remedy="Export the model again."
         ) from error
+    card = read_card(path, package.description.metadata.userDefined.get(CARD_KEY))
+    # Labels that occur twice have other names in a dictionary: those of the card, unless they changed since.
     return Description(
         inputs=_tensors(package.description.input),
         outputs=_tensors(package.description.output),
-        card=read_card(path, package.description.metadata.userDefined.get(CARD_KEY)),
-        labels=labels,
+        card=card,
+        labels=card.labels if card and names == tuple(class_labels(card.labels)) else names,
         details=_details(package),
     )
 
@@ -62,7 +64,7 @@ def _image(feature: Any) -> TensorSpec:
     image = feature.type.imageType
     grey = image.colorSpace in {image.GRAYSCALE, image.GRAYSCALE_FLOAT16}
     shape = (1, image.height, image.width, 1 if grey else 3)
-    return TensorSpec(name=feature.name, shape=shape, dtype="uint8", layout="NHWC")
+    return TensorSpec(name=feature.name, shape=shape, dtype="uint8", layout="NHWC", container=PIXEL_BUFFER)
 
 
 def _array(feature: Any) -> TensorSpec:
@@ -72,10 +74,10 @@ def _array(feature: Any) -> TensorSpec:
     return TensorSpec(name=feature.name, shape=shape, dtype=dtype, layout=_LAYOUTS.get(len(shape), ""))
 
 
-def _labels(package: Package) -> tuple[str, ...] | None:
+def _names(package: Package) -> tuple[str, ...] | None:
     for operation in package.function.operations:
         if operation.op_type == "classify":
-            return original_labels(class_names(operation))
+            return tuple(class_names(operation))
     return segmentation_labels(package.description)
 
 

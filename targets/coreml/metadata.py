@@ -18,6 +18,9 @@ PREVIEW_TYPE = "com.apple.coreml.model.preview.type"
 PREVIEW_PARAMETERS = "com.apple.coreml.model.preview.params"
 """Keys that Xcode's preview reads; an app finds the names and colours of a segmentation's classes there."""
 
+PIXEL_BUFFER = "CVPixelBuffer"
+"""What an app hands over as a picture."""
+
 _PREVIEWS = {Task.CLASSIFICATION: "imageClassifier", Task.SEGMENTATION: "imageSegmenter"}
 _OUTPUTS = {
     "logits": "Scores before softmax, in the order of the labels",
@@ -65,7 +68,9 @@ def _colours(labels: Sequence[str]) -> list[str]:
 def _feeding(spec: GraphSpec) -> str:
     steps = spec.card.preprocessing
     if spec.takes_image:
-        return f"RGB picture of {_size(spec.input)} pixels, resized and cropped"
+        return (
+            f"Picture of {_size(spec.input)} pixels, resized and cropped, as a {PIXEL_BUFFER} such as 32BGRA"
+        )
     return (
         f"{spec.input.layout}, channels in {steps.channel_order} order, 8-bit levels times "
         f"{steps.rescale_factor:.6g}"

@@ -17,6 +17,7 @@ from mobilevit_deploy.conversion import conversion
 from mobilevit_deploy.quantize import Precision
 
 from .metadata import add_metadata, pack_labels
+from .versions import declare_versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +64,7 @@ def write_tflite(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out:
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         given, wanted = channels_last(spec.input), channels_last(spec.output)
         _tidy(model, given.name, wanted.name)
+        declare_versions(model)
         add_metadata(model, spec.card, given, wanted, converter=options.converter)
         content = _packed(model)
     out.write_bytes(pack_labels(content, spec.card.labels))

@@ -22,6 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers.table import Table
 
 from mobilevit_deploy.description import CARD_KEY, Card
+from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
     from mobilevit_deploy.artifact import TensorSpec
@@ -33,17 +34,24 @@ LABELS_FILE = "labels.txt"
 _IDENTIFIER = b"M001"
 
 _PARSER_VERSION = "1.0.0"
-"""The first version that knows all of the fields written here."""
+"""The first version that knows all of the fields written here but the next."""
+
+_CUSTOM_PARSER_VERSION = "1.5.0"
+"""The first that knows custom metadata."""
+
+_SEGMENTER, _SEGMENTER_IDENTIFIER = "SEGMENTER_METADATA", b"V001"
+"""Where MediaPipe's ImageSegmenter looks, and its schema: ``image_segmenter_metadata_schema.fbs``."""
 
 # Of its enums and unions.
 _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 2, 3
 _RGB = 1
 _IMAGE_PROPERTIES = 2
 _NORMALIZATION = 1
+_SOFTMAX = 2
 
 # Slots of the schema's tables: the order of their fields.
 _MODEL_NAME, _MODEL_DESCRIPTION, _MODEL_SUBGRAPHS, _MODEL_AUTHOR, _MODEL_VERSION = 0, 1, 3, 4, 7
-_SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS = 2, 3
+_SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_CUSTOM = 2, 3, 9
 _TENSOR_NAME, _TENSOR_DESCRIPTION, _TENSOR_AXES, _TENSOR_CONTENT, _TENSOR_UNITS, _TENSOR_FILES = (
     0,
     1,
@@ -118,22 +126,23 @@ def _add_buffer(model: Any, name: bytes, data: bytes) -> None:
 
 def _written(card: Card, given: TensorSpec, wanted: TensorSpec) -> bytes:
     writer = _Writer()
-    subgraph = writer.table(
-        {
-            _SUBGRAPH_INPUTS: writer.vector([_picture(writer, given, card.preprocessing)]),
-            _SUBGRAPH_OUTPUTS: writer.vector([_scores(writer, wanted)]),
-        }
-    )
+    subgraph = {
+        _SUBGRAPH_INPUTS: writer.vector([_picture(writer, given, card.preprocessing)]),
+        _SUBGRAPH_OUTPUTS: writer.vector([_scores(writer, wanted)]),
+    }
+    scores_pixels = card.task == Task.SEGMENTATION and "C" in wanted.layout
+    if scores_pixels:
+        subgraph[_SUBGRAPH_CUSTOM] = writer.vector([_segmenter(writer)])
     model = writer.table(
         {
             _MODEL_NAME: writer.text(card.model),
             _MODEL_DESCRIPTION: writer.text(f"{card.task}, {len(card.labels)} classes"),
-            _MODEL_SUBGRAPHS: writer.vector([subgraph]),
+            _MODEL_SUBGRAPHS: writer.vector([writer.table(subgraph)]),
             _MODEL_AUTHOR: writer.text(card.producer),
-            _MODEL_VERSION: writer.text(_PARSER_VERSION),
+            _MODEL_VERSION: writer.text(_CUSTOM_PARSER_VERSION if scores_pixels else _PARSER_VERSION),
         }
     )
-    return writer.finished(model)
+    return writer.finished(model, _IDENTIFIER)
 
 
 def _picture(writer: _Writer, tensor: TensorSpec, steps: PreprocessSpec) -> int:
@@ -165,6 +174,13 @@ def _scores(writer: _Writer, tensor: TensorSpec) -> int:
         "Score of every class, before softmax." if per_class else "Number of the best class of every pixel."
     )
     return writer.table({**_named(writer, tensor, told), _TENSOR_FILES: writer.vector([labels])})
+
+
+def _segmenter(writer: _Writer) -> int:
+    """CustomMetadata: MediaPipe is to turn logits into the probabilities that it calls confidence masks."""
+    options = _Writer()
+    content = options.finished(options.table({}, kinds={0: _SOFTMAX}), _SEGMENTER_IDENTIFIER)
+    return writer.table({0: writer.text(_SEGMENTER), 1: writer.content(content)})
 
 
 def _named(writer: _Writer, tensor: TensorSpec, description: str) -> dict[int, int]:
@@ -210,9 +226,16 @@ class _Writer:
             self._builder.PrependUint8Slot(slot, kind, 0)
         return int(self._builder.EndObject())
 
-    def finished(self, root: int) -> bytes:
-        """The buffer, with its identifier."""
-        self._builder.Finish(root, file_identifier=_IDENTIFIER)
+    def content(self, data: bytes) -> int:
+        """[ubyte], aligned as a flatbuffer within a flatbuffer has to be."""
+        self._builder.StartVector(1, len(data), 16)
+        for byte in reversed(data):
+            self._builder.PrependByte(byte)
+        return int(self._builder.EndVector())
+
+    def finished(self, root: int, identifier: bytes) -> bytes:
+        """The buffer, with the identifier of its schema."""
+        self._builder.Finish(root, file_identifier=identifier)
         return bytes(self._builder.Output())
 
     def _vector(self, values: Sequence[Any], prepend: Callable[[Any], None]) -> int:

@@ -14,9 +14,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import save_file
 
 from conftest import executable
+from fakes.published import timm_classifier
+from mobilevit_deploy.artifact import open_artifact
 from mobilevit_deploy.demo import demo_checkpoint
+from mobilevit_deploy.pipeline import check
+from mobilevit_deploy.reference import load_model
+from mobilevit_deploy.target import get_target, target_names
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("--target", "toy", "--image-size", "64")
@@ -48,6 +54,27 @@ def test_json_says_what_was_made_and_that_it_is_equal(cli: Cli, tmp_path: Path) 
     ]
     assert "bundled demo model" in done.stderr
     assert "apple/mobilevit-xx-small" in done.stderr
+
+
+def test_every_target_follows_the_channel_order_that_its_user_declares(cli: Cli, tmp_path: Path) -> None:
+    """timm's files are taken as RGB; the one that says BGR gets it, in every file and manifest."""
+    file = tmp_path / "flowers.safetensors"
+    save_file(timm_classifier("xxs", labels=3).state_dict(), file)
+    declared = load_model(file).resized((64, 64))
+    assert declared.preprocess.channel_order == "RGB"
+    done = cli(
+        "export", "--model", file, "--channel-order", "bgr", "--image-size", "64", "--json", timeout=540
+    )
+    assert done.returncode == 0, done.stderr
+    exports = json.loads(done.stdout)["exports"]
+    assert {made["manifest"]["target"] for made in exports} == set(target_names())
+    for made in exports:
+        artifact, manifest = open_artifact(tmp_path / made["path"])
+        assert manifest.parity.passed
+        assert manifest.model.preprocessing.channel_order == "BGR"
+        assert manifest.preprocessing.channel_order == "RGB"  # an app gives the picture, and cannot err
+        # Not vacuous: to the order that the format declares, every file's channels are swapped.
+        assert check(artifact, get_target(manifest.target), declared).verdict == "fail"
 
 
 def test_unknown_target_among_good_ones_stops_before_any_work(cli: Cli, tmp_path: Path) -> None:

@@ -120,6 +120,19 @@ def test_feeding_a_picture_leaves_its_grey_levels_alone() -> None:
     assert not any("Multiply" in step for step in steps)
 
 
+def test_feeding_a_pixel_buffer_is_told_as_an_app_does_it() -> None:
+    buffer = TensorSpec(
+        name="image", shape=(1, 32, 48, 3), dtype="uint8", layout="NHWC", container="CVPixelBuffer"
+    )
+    size = "48 \N{MULTIPLICATION SIGN} 32 px"
+    assert words.tensor(buffer) == f"image: CVPixelBuffer of {size}, pixels uint8 [1, 32, 48, 3] (NHWC)"
+    *_, last = words.feeding(PREPROCESSING.for_picture_input(), buffer)
+    assert last == (
+        f"Hand it over as a CVPixelBuffer of {size}: image. "
+        "The runtime reads its channels as RGB, in whatever order its bytes are."
+    )
+
+
 def test_feeding_leaves_out_what_is_not_done() -> None:
     pixels = TensorSpec(name="pixel_values", shape=(1, 3, 32, 48), dtype="float32", layout="NCHW")
     plain = PreprocessSpec(

@@ -44,10 +44,10 @@ class TFMobileViTPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ha
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **arguments: Any) -> Self:
-        """Loads a checkpoint in Hugging Face's layout: the reference's, tensor by tensor.
+        """Loads a checkpoint of any format that the reference loads, tensor by tensor.
 
         Args:
-            source: a folder, a weights file with config.json beside it, or a hub id.
+            source: a folder, a weights file (Hugging Face's with config.json beside it), or a hub id.
             **arguments: the constructor's, such as ``expand_output``.
 
         Raises:

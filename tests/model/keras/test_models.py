@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from fakes.published import CvnetsSegmenter, alive, timm_classifier
 from mobilevit_deploy.demo import parity_photographs
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.image import MobileViTImageProcessor, load_image
@@ -251,6 +252,20 @@ class TestCheckpoints:
         model.save_pretrained(tmp_path)
         twin = TWINS[kind].from_pretrained(tmp_path)
         assert relative_error(twin(pixels(64, 64))[0], model(torch.from_numpy(pixels(64, 64)))[0]) <= 1e-4
+
+    def test_loads_a_classifier_of_timm(self, tmp_path: Path) -> None:
+        published = timm_classifier("xxs", labels=4)
+        torch.save(published.state_dict(), tmp_path / "mine.pth")
+        twin = TFMobileViTForImageClassification.from_pretrained(tmp_path / "mine.pth")
+        picture = pixels(128, 64, batch=1)
+        assert relative_error(twin(picture).logits, published(torch.from_numpy(picture))) <= 1e-4
+
+    def test_loads_a_segmenter_of_ml_cvnets(self, tmp_path: Path) -> None:
+        published = alive(CvnetsSegmenter(MobileViTConfig.preset("xxs", num_labels=4, output_stride=16)))
+        torch.save(published.state_dict(), tmp_path / "mine.pt")
+        twin = TFMobileViTForSemanticSegmentation.from_pretrained(tmp_path / "mine.pt")
+        picture = pixels(64, 64, batch=1)
+        assert relative_error(twin(picture).logits, published(torch.from_numpy(picture))) <= 1e-4
 
     def test_checkpoint_of_another_class(
         self, tiny: MobileViTConfig, make_model: Callable[..., Any], tmp_path: Path

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,9 @@ def changed(ct: Any, picture_artifact: Artifact, tmp_path: Path) -> Callable[...
 class TestWhatItTells:
     def test_inputs_outputs_and_card(self, picture_artifact: Artifact, picture_spec: GraphSpec) -> None:
         found = describe(picture_artifact.path)
-        assert found.inputs == (picture_spec.input,)
+        assert found.inputs == picture_artifact.inputs
+        assert found.inputs[0].container == "CVPixelBuffer"
+        assert found.inputs[0].model_copy(update={"container": ""}) == picture_spec.input
         assert found.outputs == (picture_spec.output,)
         assert found.card == picture_spec.card
         assert found.labels == picture_spec.card.labels
@@ -73,6 +77,16 @@ class TestWhatItTells:
         assert details["computes in"] == "fp16"
         assert details["weights"].startswith("0.00 MB of fp16")
 
+    def test_command_says_pixel_buffer_as_an_app_does(
+        self, cli: Callable[..., subprocess.CompletedProcess[str]], exported: Callable[..., Exported]
+    ) -> None:
+        done = cli("describe", exported("coreml", "fp32").path)
+        assert done.returncode == 0, done.stderr
+        said = " ".join(done.stdout.split())
+        assert "takes image: CVPixelBuffer of 96 \N{MULTIPLICATION SIGN} 96 px" in said
+        assert "Hand it over as a CVPixelBuffer" in said
+        assert "NHWC: image, uint8" not in said
+
     def test_mask(self, segmented: Callable[..., Exported]) -> None:
         made = segmented("coreml", "fp32", argmax=True)
         found = describe(made.path)
@@ -93,7 +107,9 @@ class TestConventions:
         assert description.metadata.author == "Exported by mobilevit-deploy tests"
         assert description.metadata.versionString == version("mobilevit-deploy")
         assert description.metadata.userDefined[PREVIEW + "type"] == "imageClassifier"
-        assert description.input[0].shortDescription == "RGB picture of 14x10 pixels, resized and cropped"
+        assert description.input[0].shortDescription == (
+            "Picture of 14x10 pixels, resized and cropped, as a CVPixelBuffer such as 32BGRA"
+        )
         assert all(output.shortDescription for output in description.output)
 
     def test_no_licence_is_invented(self, picture_artifact: Artifact) -> None:
@@ -119,6 +135,18 @@ class TestConventions:
         assert colours == [tuple(colour) for colour in palette(len(colours)).tolist()]
         assert len(colours) == len(made.manifest.labels)
 
+    @pytest.mark.parametrize("labels", [("a", "a", "b", "a", "b"), ("x #0", "x #1", "x #2", "x #3", "x #4")])
+    def test_labels_are_told_as_they_were_given(
+        self,
+        small_net: type[nn.Module],
+        small_spec: GraphSpec,
+        export_small: Callable[..., Artifact],
+        tmp_path: Path,
+        labels: tuple[str, ...],
+    ) -> None:
+        spec = replace(small_spec, card=small_spec.card.model_copy(update={"labels": labels}))
+        assert describe(export_small(small_net(nn.ReLU()), tmp_path, spec=spec).path).labels == labels
+
 
 class TestForeignPackages:
     def test_card_is_missing(self, changed: Callable[..., Path]) -> None:
@@ -136,7 +164,11 @@ class TestForeignPackages:
             spec.specificationVersion = 8
 
         found = describe(changed(change))
-        assert found.inputs == (TensorSpec(name="image", shape=(1, 10, 14, 1), dtype="uint8", layout="NHWC"),)
+        assert found.inputs == (
+            TensorSpec(
+                name="image", shape=(1, 10, 14, 1), dtype="uint8", layout="NHWC", container="CVPixelBuffer"
+            ),
+        )
         assert found.outputs[0].dtype == "float16"
         assert found.details["runs on"] == "iOS 17, macOS 14 (specification version 8)"
 

@@ -4,20 +4,24 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
+from fakes.flatbuffer_schema import Schema
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.description import CARD_KEY, Card, Description
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.pipeline import Exported
 from mobilevit_deploy.target import GraphSpec, get_target
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def described(path: Path) -> Description:
@@ -71,9 +75,6 @@ class TestConventions:
             assert (entry.filename, entry.compress_type) == ("labels.txt", zipfile.ZIP_STORED)
             assert archive.read(entry).decode() == "Füchse, rot\n木\n"
 
-    def test_metadata_carry_the_published_identifier(self, small_artifact: Artifact) -> None:
-        assert buffers(small_artifact.path)["TFLITE_METADATA"][4:8] == b"M001"
-
     def test_card_is_json(self, small_artifact: Artifact, small_spec: GraphSpec) -> None:
         written = buffers(small_artifact.path)[CARD_KEY]
         assert json.loads(written)["labels"] == list(small_spec.card.labels)
@@ -86,48 +87,106 @@ class TestConventions:
             {"inputs": ["pixel_values"], "outputs": ["logits"]}
         ]
 
-    def test_mediapipe_reads_the_metadata(self, small_artifact: Artifact) -> None:
-        read = published_metadata(buffers(small_artifact.path)["TFLITE_METADATA"])
-        (subgraph,) = read.subgraphMetadata
-        (given,), (wanted,) = subgraph.inputTensorMetadata, subgraph.outputTensorMetadata
-        assert (given.name, wanted.name) == (b"pixel_values", b"logits")
-        assert given.content.contentProperties.colorSpace == 0  # the schema knows no BGR
-        assert b"BGR" in given.description
-        (normalization,) = given.processUnits
-        assert list(normalization.options.mean) == [0, 0, 0]
-        assert list(normalization.options.std) == pytest.approx([255] * 3)
-        (labels,) = wanted.associatedFiles
-        assert (labels.name, labels.type) == (b"labels.txt", 2)  # TENSOR_AXIS_LABELS
 
-    def test_mediapipe_classifies_with_the_file_as_it_is(self, exported: Callable[[str], Exported]) -> None:
+class TestMediaPipe:
+    """Its own tasks take the files as they are; where it is installed."""
+
+    def test_classifier(self, exported: Callable[[str], Exported]) -> None:
         mediapipe = pytest.importorskip("mediapipe")
         from mediapipe.tasks.python import vision
         from mediapipe.tasks.python.core.base_options import BaseOptions
 
-        path, manifest = exported("tflite").path, exported("tflite").manifest
-        picture = np.random.default_rng(0).integers(0, 256, manifest.inputs[0].shape[1:], dtype=np.uint8)
-        options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(path)))
+        made = exported("tflite")
+        picture = noise(made)
+        options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(made.path)))
         with vision.ImageClassifier.create_from_options(options) as classifier:
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
             (found,) = classifier.classify(image).classifications
         scores = {category.category_name: category.score for category in found.categories}
-        (logits,) = get_target("tflite").open_session(manifest.artifact(path.parent)).run(picture[None])
-        for label, logit in zip(manifest.labels, logits[0], strict=True):
+        for label, logit in zip(made.manifest.labels, logits(made, picture)[0], strict=True):
             assert scores[label] == pytest.approx(logit, abs=1e-4)
 
+    def test_segmenter(self, segmented: Callable[[str], Exported]) -> None:
+        mediapipe = pytest.importorskip("mediapipe")
+        from mediapipe.tasks.python import vision
+        from mediapipe.tasks.python.core.base_options import BaseOptions
 
-def published_metadata(content: bytes) -> Any:
-    """Parsed by the code that MediaPipe generates from the schema; its package's other parts stay alone."""
-    package = util.find_spec("mediapipe")
-    if package is None or package.origin is None:
-        pytest.skip("mediapipe is not installed")
-    generated = Path(package.origin).parent / "tasks" / "metadata" / "metadata_schema_py_generated.py"
-    spec = util.spec_from_file_location("metadata_schema", generated)
-    assert spec is not None
-    assert spec.loader is not None
-    schema = util.module_from_spec(spec)
-    spec.loader.exec_module(schema)
-    return schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAsModelMetadata(content, 0))
+        made = segmented("tflite")
+        picture = noise(made)
+        options = vision.ImageSegmenterOptions(
+            base_options=BaseOptions(model_asset_path=str(made.path)), output_confidence_masks=True
+        )
+        with vision.ImageSegmenter.create_from_options(options) as segmenter:
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
+            masks = [mask.numpy_view().squeeze().copy() for mask in segmenter.segment(image).confidence_masks]
+            assert tuple(segmenter.labels) == made.manifest.labels
+        # It takes the softmax first, and enlarges the probabilities.
+        scores = torch.from_numpy(logits(made, picture)).permute(0, 3, 1, 2).softmax(dim=1)
+        expected = F.interpolate(scores, size=picture.shape[:2], mode="bilinear", align_corners=False)
+        assert np.abs(np.stack(masks) - expected[0].numpy()).max() < 1e-4
+
+
+def noise(made: Exported) -> np.ndarray:
+    shape = made.manifest.inputs[0].shape[1:]
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def logits(made: Exported, picture: np.ndarray) -> np.ndarray:
+    session = get_target("tflite").open_session(made.manifest.artifact(made.path.parent))
+    (found,) = session.run(picture[None])
+    return found
+
+
+class TestPublishedSchema:
+    """What a program finds that knows nothing but the schema, as MediaPipe and TFLite Support do."""
+
+    def test_tensor_of_a_classifier(self, small_artifact: Artifact) -> None:
+        told = published(small_artifact.path)
+        (subgraph,) = told["subgraph_metadata"]
+        (given,), (wanted,) = subgraph["input_tensor_metadata"], subgraph["output_tensor_metadata"]
+        assert (given["name"], wanted["name"]) == ("pixel_values", "logits")
+        assert given["dimension_names"] == list("NHWC")
+        # No colour space: the schema knows no BGR.
+        assert given["content"]["content_properties"] == {"default_size": {"width": 8, "height": 8}}
+        assert "BGR" in given["description"]
+        (unit,) = given["process_units"]
+        assert unit["options_type"] == "NormalizationOptions"
+        assert unit["options"] == {"mean": [0, 0, 0], "std": pytest.approx([255] * 3)}
+        (labels,) = wanted["associated_files"]
+        assert (labels["name"], labels["type"]) == ("labels.txt", "TENSOR_AXIS_LABELS")
+        assert told["min_parser_version"] == "1.0.0"
+
+    def test_picture(self, exported: Callable[[str], Exported]) -> None:
+        ((given,),) = (each["input_tensor_metadata"] for each in subgraphs(exported("tflite")))
+        assert given["content"]["content_properties"]["color_space"] == "RGB"
+        (unit,) = given["process_units"]
+        assert unit["options"] == {"mean": [0, 0, 0], "std": [1, 1, 1]}
+
+    def test_probabilities_of_pixels_are_a_softmax(self, segmented: Callable[..., Exported]) -> None:
+        made = segmented("tflite")
+        (subgraph,) = subgraphs(made)
+        (custom,) = subgraph["custom_metadata"]
+        assert custom["name"] == "SEGMENTER_METADATA"
+        options = Schema.read(GOLDEN / "image_segmenter_metadata_schema.fbs").decode(bytes(custom["data"]))
+        assert options == {"activation": "SOFTMAX"}
+        assert published(made.path)["min_parser_version"] == "1.5.0"
+
+    def test_values_of_a_mask_have_names(self, segmented: Callable[..., Exported]) -> None:
+        (subgraph,) = subgraphs(segmented("tflite", argmax=True))
+        (wanted,) = subgraph["output_tensor_metadata"]
+        (labels,) = wanted["associated_files"]
+        assert (wanted["dimension_names"], labels["type"]) == (list("NHW"), "TENSOR_VALUE_LABELS")
+        assert "custom_metadata" not in subgraph
+
+
+def published(path: Path) -> dict[str, Any]:
+    """The metadata of a file, read by the schema that MediaPipe publishes."""
+    return Schema.read(GOLDEN / "metadata_schema.fbs").decode(buffers(path)["TFLITE_METADATA"])
+
+
+def subgraphs(made: Exported) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = published(made.path)["subgraph_metadata"]
+    return found
 
 
 class TestOtherFiles:

@@ -37,13 +37,21 @@ def model(path: Path) -> Any:
 GRAPHS = {
     "litert-torch, classes of a picture": ("exported", {"converter": "litert-torch"}),
     "litert-torch, classes of a tensor": ("exported", {"converter": "litert-torch", "input": Input.TENSOR}),
+    "litert-torch, map of a picture": ("segmented", {"converter": "litert-torch"}),
     "litert-torch, mask of a picture": ("segmented", {"converter": "litert-torch", "argmax": True}),
     "litert-torch, 8 bits": ("exported", {"converter": "litert-torch", "precision": "int8-dynamic"}),
+    "litert-torch, map in 8 bits": ("segmented", {"converter": "litert-torch", "precision": "int8-dynamic"}),
     "keras, classes of a picture": ("exported", {"converter": "keras"}),
     "keras, map of a tensor": ("segmented", {"converter": "keras", "input": Input.TENSOR}),
     "keras, mask of a picture": ("segmented", {"converter": "keras", "argmax": True}),
     "keras, 8 bits": ("exported", {"converter": "keras", "precision": "int8-dynamic"}),
+    "keras, mask in 8 bits": (
+        "segmented",
+        {"converter": "keras", "precision": "int8-dynamic", "argmax": True},
+    ),
+    # This converter may fall back to TensorFlow's operators: that is what it is for. It needs none of them.
     "keras-select-tf-ops": ("exported", {"converter": "keras-select-tf-ops"}),
+    "keras-select-tf-ops, mask": ("segmented", {"converter": "keras-select-tf-ops", "argmax": True}),
 }
 
 
@@ -79,10 +87,14 @@ def small_graph() -> nn.Module:
 
 def operators(model: Any) -> list[str]:
     """Names of the built-in operators in the order of execution; a custom one has its own name."""
+    (graph,) = model.subgraphs
+    return [operator_name(model, node.opcodeIndex) for node in graph.operators]
+
+
+def operator_name(model: Any, number: int) -> str:
     from ai_edge_litert.tools import flatbuffer_utils
 
-    (graph,) = model.subgraphs
-    return [flatbuffer_utils.opcode_to_name(model, node.opcodeIndex) for node in graph.operators]
+    return str(flatbuffer_utils.opcode_to_name(model, number))
 
 
 def write(graph: nn.Module, spec: GraphSpec, out: Path) -> None:
@@ -142,17 +154,36 @@ class TestEveryGraph:
 
 
 class TestEightBits:
-    def test_thousand_classes_take_one_and_a_half_megabytes(
-        self, reference: Reference, tmp_path: Path
+    @pytest.mark.parametrize("converter", ["litert-torch", "keras"])
+    def test_runtime_that_is_too_old_would_refuse_the_file(
+        self, exported: Callable[..., Exported], converter: str
     ) -> None:
-        pytest.importorskip("tensorflow")
+        """It would take a layer's first scale for all of its channels."""
+        if converter == "keras":
+            pytest.importorskip("tensorflow")
+        model = read(exported("tflite", precision="int8-dynamic", converter=converter).path)
+        versions = {
+            operator_name(model, number): code.version for number, code in enumerate(model.operatorCodes)
+        }
+        assert versions["CONV_2D"] == 5
+        assert versions["FULLY_CONNECTED"] == 12
+
+    def test_floats_ask_for_no_new_runtime(self, model: Any) -> None:
+        assert max(code.version for code in model.operatorCodes) <= 5
+
+    @pytest.mark.parametrize("converter", ["litert-torch", "keras"])
+    def test_thousand_classes_take_one_and_a_half_megabytes(
+        self, reference: Reference, tmp_path: Path, converter: str
+    ) -> None:
+        if converter == "keras":
+            pytest.importorskip("tensorflow")
         config = reference.model.config
         torch.manual_seed(2110)
         thousand = copy.deepcopy(reference.model)
         thousand.config = config.updated(num_labels=1000)
         thousand.classifier = nn.Linear(config.neck_hidden_sizes[-1], 1000)
         large = replace(reference, model=thousand)
-        made = export(large, target="tflite", converter="keras", precision="int8-dynamic", output=tmp_path)
+        made = export(large, target="tflite", converter=converter, precision="int8-dynamic", output=tmp_path)
         # A head that decides nothing may decide otherwise: only the size counts here.
         assert made.path.stat().st_size <= 1_500_000
         assert made.manifest.parity.outputs[0].sqnr_db > 18
