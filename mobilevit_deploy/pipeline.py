@@ -100,7 +100,8 @@ def export(
         options = replace(options, calibration=_calibration(reference, spec.input, calibration, on_stage))
 
     with staging(folder) as stage:
-        for number, attempt in enumerate(_attempts(reference, options, calibration, on_stage)):
+        attempts = _attempts(reference, options, calibration, on_stage) if gate else [options]
+        for number, attempt in enumerate(attempts):
             place = stage / str(number)
             place.mkdir()
             artifact = _converted(chosen, reference, spec, attempt, place, on_stage)
