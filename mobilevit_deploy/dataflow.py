@@ -85,6 +85,12 @@ class Dataflow:
         return dict(Counter(node.kind for node in self.nodes).most_common())
 
     @property
+    def fixed(self) -> bool:
+        """No value has an axis of open length."""
+        read_or_written = (name for node in self.nodes for name in (*node.inputs, *node.outputs))
+        return all(self.values[name].fixed for name in read_or_written)
+
+    @property
     def multiply_adds(self) -> int:
         """Of one inference."""
         return sum(node.multiply_adds for node in self.nodes)

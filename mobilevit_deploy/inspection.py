@@ -102,19 +102,25 @@ class Inspection(BaseModel):
     delegations: tuple[Delegation, ...]
     notes: tuple[str, ...] = ()
 
-    def delegation(self, accelerator: str | None) -> Delegation:
-        """Of ``accelerator``; without a name, of the one that such files are made for.
+    @property
+    def full(self) -> bool:
+        """Every accelerator takes every operator."""
+        return all(found.full for found in self.delegations)
+
+    def only(self, accelerator: str) -> Inspection:
+        """The same, without the other accelerators.
 
         Raises:
             UsageError: no accelerator of that name runs such files.
         """
-        for found in self.delegations:
-            if accelerator in {None, found.accelerator}:
-                return found
-        names = ", ".join(found.accelerator for found in self.delegations) or "none"
-        raise UsageError(
-            f"'{accelerator}' is no accelerator for this file.", remedy=f"For this file there are: {names}."
-        )
+        chosen = tuple(found for found in self.delegations if found.accelerator == accelerator)
+        if not chosen:
+            names = ", ".join(found.accelerator for found in self.delegations)
+            raise UsageError(
+                f"'{accelerator}' is no accelerator for this file.",
+                remedy=f"For this file there are: {names}.",
+            )
+        return self.model_copy(update={"delegations": chosen})
 
 
 def inspect(path: Path) -> tuple[str, Inspection]:
@@ -134,6 +140,8 @@ def inspect(path: Path) -> tuple[str, Inspection]:
 
 def summary(flow: Dataflow, parameters: int, delegations: Iterable[Delegation], *notes: str) -> Inspection:
     """What is counted in ``flow``, with what else is known of its file."""
+    if not flow.fixed:
+        notes = (*notes, "Some sizes are open: each counts as 1, so that the true figures are larger.")
     return Inspection(
         operators=flow.kinds,
         parameters=parameters,

@@ -8,14 +8,13 @@ from typing import Any
 
 from mobilevit_deploy.dataflow import Dataflow, Node, Value, convolution
 
-
 _DTYPES = {"fp16": "float16", "fp32": "float32", "fp64": "float64"}
 _COMPUTED_WHEN_LOADED = "constexpr_"
 """Such operations only unpack weights, from palettes, 8 bits or sparse ones; Core ML does so once."""
 
 
 def dataflow(function: Any) -> Dataflow:
-    """The operations of ``function``, coremltools' representation of it; those inside branches are left out."""
+    """The operations of ``function``, as coremltools represents it; those inside branches are left out."""
     values = {name: _value(var) for name, var in function.inputs.items()}
     nodes = []
     for operation in function.operations:

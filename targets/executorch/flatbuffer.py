@@ -25,20 +25,25 @@ class Fields:
         return cls(content, start + UOffsetTFlags.packer_type.unpack_from(content, start)[0])
 
     def integer(self, field: int, kind: Any = Int32Flags) -> int:
+        """The number in ``field``."""
         return int(self._table.GetSlot(_slot(field), 0, kind))
 
     def string(self, field: int) -> str:
+        """The text in ``field``."""
         offset = self._offset(field)
         return self._table.String(offset).decode() if offset else ""
 
     def integers(self, field: int, kind: Any = Int32Flags) -> list[int]:
+        """The vector of numbers in ``field``."""
         return [int(self._table.Get(kind, place)) for place in self._places(field, kind.bytewidth)]
 
     def tables(self, field: int) -> Iterator[Fields]:
+        """The vector of tables in ``field``."""
         for place in self._places(field, UOffsetTFlags.bytewidth):
             yield Fields(self._content, self._table.Indirect(place))
 
     def table(self, field: int) -> Fields | None:
+        """The table in ``field``, if there is one."""
         offset = self._offset(field)
         return Fields(self._content, self._table.Indirect(offset)) if offset else None
 

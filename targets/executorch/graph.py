@@ -64,12 +64,15 @@ class _Reader:
         self._content = content
         self._inline = [data.span(0) for data in program.tables(3)]
         self._segments = [
-            (segment.integer(0, Uint64Flags), segment.integer(1, Uint64Flags)) for segment in program.tables(4)
+            (segment.integer(0, Uint64Flags), segment.integer(1, Uint64Flags))
+            for segment in program.tables(4)
         ]
         self._plan = plan
         self._arguments = [value.union(0) for value in plan.tables(2)]
         self._values = {
-            _name(place): _value(tensor) for place, (kind, tensor) in enumerate(self._arguments) if kind == TENSOR
+            _name(place): _value(tensor)
+            for place, (kind, tensor) in enumerate(self._arguments)
+            if kind == TENSOR
         }
         self._delegates = list(plan.tables(7))
         self._nodes: list[Node] = []

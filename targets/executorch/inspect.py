@@ -6,7 +6,7 @@ import re
 from importlib.metadata import files as files_of
 from pathlib import Path
 
-from mobilevit_deploy.dataflow import Dataflow, Node
+from mobilevit_deploy.dataflow import Node
 from mobilevit_deploy.inspection import Delegation, Inspection, Rule, finding, summary
 
 from .graph import Graph, read_graph
@@ -55,7 +55,7 @@ def _xnnpack(graph: Graph) -> Delegation:
 
 
 def _rules() -> tuple[Rule, ...]:
-    """Why the partitioner may have left an operator, which the file does not say; the first that holds is told."""
+    """Why the partitioner may have left an operator, which no file says; the first that holds is told."""
     known = _partitioned()
     return (
         Rule(
@@ -67,7 +67,8 @@ def _rules() -> tuple[Rule, ...]:
         Rule(
             "Tensors are float32 or float16, or quantised to 8 bits.",
             _CONFIGS,
-            "Keep other types to the ends of the graph: each change of hands in its middle costs copies.",
+            "Feed float32 (export with --input tensor), or keep other types to the ends of the graph: each "
+            "change of hands in its middle costs copies.",
             lambda node, flow: any(value.dtype not in _TYPES for value in flow.activations(node)),
         ),
         Rule(
@@ -85,5 +86,7 @@ def _partitioned() -> set[str]:
     Read from its source: importing it takes 5 s of processor time.
     """
     files = [file for file in files_of("executorch") or [] if "xnnpack/partition/config/" in str(file)]
-    named = (re.findall(r'target_name = "([^".]+)', file.read_text()) for file in files if file.suffix == ".py")
+    named = (
+        re.findall(r'target_name = "([^".]+)', file.read_text()) for file in files if file.suffix == ".py"
+    )
     return {name for names in named for name in names}

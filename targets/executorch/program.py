@@ -102,7 +102,7 @@ def read_program(path: Path, reader: Callable[[bytes], T]) -> T:
     try:
         _check_length(content)
         return reader(content)
-    except (struct.error, ArithmeticError, IndexError, TypeError, ValueError) as error:
+    except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} is a damaged ExecuTorch program: {error}.", remedy="Export the model again."
         ) from error

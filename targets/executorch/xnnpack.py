@@ -16,21 +16,23 @@ from .flatbuffer import Fields
 _HEADER = struct.Struct("<4x4sHI")
 """Magic, its own length, where the flatbuffer begins."""
 
-_DTYPES = (
-    "unknown float32 float16 int8 uint8 int32 int8 int32 int4 int8 int4 int8 int32 float32 bfloat16".split()
-)
+_DTYPE_NAMES = """
+    unknown float32 float16 int8 uint8 int32 int8 int32 int4 int8 int4 int8 int32 float32 bfloat16
+"""
+_DTYPES = _DTYPE_NAMES.split()
 _QUANTIZED = 2  # of the two kinds of tensors, the one that wraps the other
 _DTYPE, _SHAPE, _CONSTANT_BUFFER, _EXTERNAL_ID, _FLAGS, _ID = 0, 2, 3, 4, 5, 6
 _EXTERNAL = 1 | 2  # given to the delegate, wanted from it
 _NOTHING = 2**32 - 1
 
-_KINDS = (
-    "- Add FullyConnected Softmax Sigmoid StaticTranspose Clamp Conv2d Div StaticResizeBilinear2D "
-    "StaticConstantPad AvgPooling2d Minimum DepthwiseConv2d MaxPooling2d Multiply Subtract Floor Convert "
-    "GlobalAvgPooling2d StaticReshape ArgMaxPooling2d SquareRoot Ceiling Hardswish LeakyReLU Maximum Negate "
-    "Square ELU Abs PReLU Concatenate2 Concatenate3 Concatenate4 StaticSlice ScaledDotProductAttention "
-    "BatchMatrixMultiply Concatenate5 ConvTranspose2d ReciprocalSquareRoot Log Gelu Tanh Exp Sin Copy Cos"
-).split()
+_KIND_NAMES = """
+    - Add FullyConnected Softmax Sigmoid StaticTranspose Clamp Conv2d Div StaticResizeBilinear2D
+    StaticConstantPad AvgPooling2d Minimum DepthwiseConv2d MaxPooling2d Multiply Subtract Floor Convert
+    GlobalAvgPooling2d StaticReshape ArgMaxPooling2d SquareRoot Ceiling Hardswish LeakyReLU Maximum Negate
+    Square ELU Abs PReLU Concatenate2 Concatenate3 Concatenate4 StaticSlice ScaledDotProductAttention
+    BatchMatrixMultiply Concatenate5 ConvTranspose2d ReciprocalSquareRoot Log Gelu Tanh Exp Sin Copy Cos
+"""
+_KINDS = _KIND_NAMES.split()
 """In the order of the schema's union of operators, whose first member is none."""
 
 _WINDOW = (4, 5, 10, 11)
@@ -77,9 +79,9 @@ def read_delegate(payload: bytes, name: str, outside: list[str]) -> tuple[list[N
     names: dict[int, str] = {}
     values: dict[int, Value] = {}
     for entry in graph.tables(2):
-        kind, tensor = entry.union(0)
-        if kind == _QUANTIZED:
-            tensor = tensor.table(0)
+        sort, tensor = entry.union(0)
+        if sort == _QUANTIZED:
+            tensor = tensor.table(0) or tensor
         number = tensor.integer(_ID, Uint32Flags)
         external = tensor.integer(_FLAGS, Uint32Flags) & _EXTERNAL
         names[number] = outside[tensor.integer(_EXTERNAL_ID)] if external else f"{name} value {number}"

@@ -11,7 +11,12 @@ from mobilevit_deploy.dataflow import Dataflow, Node, Value, convolution
 
 from .file import dtype
 
-_CONVOLUTIONS = {"Conv": (0, 1), "ConvInteger": (0, 1), "com.microsoft.FusedConv": (0, 1), "QLinearConv": (0, 3)}
+_CONVOLUTIONS = {
+    "Conv": (0, 1),
+    "ConvInteger": (0, 1),
+    "com.microsoft.FusedConv": (0, 1),
+    "QLinearConv": (0, 3),
+}
 """By kind, where the picture and the weights stand among the inputs."""
 
 _PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "com.microsoft.FusedMatMul"}
@@ -58,7 +63,7 @@ def stored_parameters(flow: Dataflow) -> int:
 
 def name_of(node: onnx.NodeProto) -> str:
     """What tells a node from all others: its first output, since names may be missing or double."""
-    return next((name for name in node.output if name), node.name)
+    return str(next((name for name in node.output if name), node.name))
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -84,7 +89,9 @@ def _node(node: onnx.NodeProto, values: dict[str, Value]) -> Node:
     inputs = tuple(name for name in node.input if name)  # an empty name stands for one that is left out
     outputs = tuple(name for name in node.output if name)
     attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
-    return Node(kind, name_of(node), inputs, outputs, _multiply_adds(kind, given, values[outputs[0]], attributes))
+    return Node(
+        kind, name_of(node), inputs, outputs, _multiply_adds(kind, given, values[outputs[0]], attributes)
+    )
 
 
 def _multiply_adds(kind: str, given: list[Value], made: Value, attributes: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """What the execution providers of phones take of an .onnx file, as ONNX Runtime's own usability checker says.
 
 The checker (``onnxruntime.tools.mobile_helpers.usability_checker``) knows kinds, sizes and ranks. Further
-conditions it prints as sentences "that have not been checked"; those that a graph can answer are checked here.
+conditions it only prints, as sentences "that have not been checked"; where a graph answers them, this does.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _rules(provider: _Provider, found: Any, model: onnx.ModelProto) -> list[Rule
             lambda node, _: node.name in listed - taken,
         ),
         Rule(
-            "Integers of 8 bits are quantised numbers, read by operators made for them; Cast takes other types.",
+            "Integers of 8 bits are quantised, and read by operators made for them; Cast takes other types.",
             provider.types,
             "Feed float32 (export with --input tensor), or leave the conversion of the picture to the CPU.",
             lambda node, flow: node.name in listed and "Linear" not in node.kind and _reads_bytes(node, flow),

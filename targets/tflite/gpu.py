@@ -1,8 +1,8 @@
 """What TFLite's GPU delegate asks of a graph.
 
-The delegate decides by ``gpu_compatibility.cc``. The analyser in the packages of TensorFlow 2.21 and LiteRT 2.3
-(``gpu_compatibility=True``) claims to ask it, and finds fault with nothing: UNIQUE and CONV_3D pass. So what
-can be seen from kinds, types and shapes is written down here.
+The delegate decides by ``gpu_compatibility.cc``. The analyser in the packages of TensorFlow 2.21 and LiteRT
+2.3 (``gpu_compatibility=True``) claims to ask it, and finds fault with nothing: UNIQUE and CONV_3D pass. So
+what can be seen from kinds, types and shapes is written down here.
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ from mobilevit_deploy.inspection import Rule
 _CHECK = "https://github.com/google-ai-edge/LiteRT/blob/main/tflite/tools/versioning/gpu_compatibility.cc"
 _COMMON = "https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/gpu/common"
 
-_ONE_OPERAND = "ABS CEIL COS ELU EXP FLOOR GELU LOG LOGISTIC NEG RSQRT SIGN SIN SQRT SQUARE TANH".split()
-_TWO_OPERANDS = (
-    "ATAN2 DIV EQUAL FLOOR_DIV FLOOR_MOD GREATER GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND MAXIMUM MINIMUM "
-    "NOT_EQUAL POW SQUARED_DIFFERENCE SUB"
-).split()
-_REDUCTIONS = "MEAN REDUCE_MAX REDUCE_MIN REDUCE_PROD SUM".split()
-_OTHERS = (
-    "ADD ADD_N AVERAGE_POOL_2D BATCH_MATMUL CAST CONCATENATION CONV_2D CUMSUM DENSIFY DEPTHWISE_CONV_2D "
-    "DEPTH_TO_SPACE DEQUANTIZE DYNAMIC_UPDATE_SLICE EMBEDDING_LOOKUP FULLY_CONNECTED GATHER HARD_SWISH "
-    "LEAKY_RELU LSTM MAX_POOL_2D MIRROR_PAD MUL ONE_HOT PACK PAD PADV2 PRELU QUANTIZE RELU RELU6 RELU_N1_TO_1 "
-    "RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR SELECT SELECT_V2 SLICE SOFTMAX SPACE_TO_DEPTH SPLIT "
-    "SPLIT_V STABLEHLO_CLAMP STRIDED_SLICE TILE TRANSPOSE TRANSPOSE_CONV"
-).split()
-_KINDS = {*_ONE_OPERAND, *_TWO_OPERANDS, *_REDUCTIONS, *_OTHERS}
+_REDUCTIONS = {"MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "SUM"}
+_LISTED = """
+    ABS ADD ADD_N ATAN2 AVERAGE_POOL_2D BATCH_MATMUL CAST CEIL CONCATENATION CONV_2D COS CUMSUM
+    DENSIFY DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE ELU
+    EMBEDDING_LOOKUP EQUAL EXP FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GELU GREATER
+    GREATER_EQUAL HARD_SWISH LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGISTIC LSTM MAXIMUM
+    MAX_POOL_2D MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL ONE_HOT PACK PAD PADV2 POW PRELU QUANTIZE RELU
+    RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SELECT SELECT_V2 SIGN
+    SIN SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE STABLEHLO_CLAMP
+    STRIDED_SLICE SUB TANH TILE TRANSPOSE TRANSPOSE_CONV
+"""
+_KINDS = _REDUCTIONS | set(_LISTED.split())
 
 _CASTS = {
     ("bool", "float16"),
@@ -76,8 +74,7 @@ RULES = (
     Rule(
         "The operator is one of the kinds that the delegate has.",
         _CHECK,
-        "Write it with other operators, or keep it at the beginning or the end of the graph, so that the rest "
-        "stays in one piece.",
+        "Write it with others, or keep it at an end of the graph, so that the rest stays in one piece.",
         lambda node, _: node.kind not in _KINDS,
     ),
     Rule(
@@ -112,8 +109,8 @@ RULES = (
         refused=False,
     ),
     Rule(
-        "The first axis of every tensor is 1. Back ends differ over other batches: OpenGL, the fallback where "
-        "a phone has no OpenCL, refuses a graph that mixes them.",
+        "The first axis of every tensor is 1. Back ends differ over other batches: OpenGL, the fallback of "
+        "phones without OpenCL, refuses a graph that mixes them.",
         f"{_COMMON}/model.cc",
         "Keep what is worked on in parallel, such as patches or heads, in the second axis.",
         _in_batches,

@@ -11,7 +11,14 @@ from ai_edge_litert.tools import flatbuffer_utils
 from mobilevit_deploy.dataflow import Dataflow, Node, Value, convolution
 
 _TYPES = {number: name.lower() for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
-_WEIGHTED = {"CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D_TRANSPOSE"}
+_WEIGHTED = {
+    "CONV_2D",
+    "CONV_3D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "TRANSPOSE_CONV",
+    "CONV_3D_TRANSPOSE",
+}
 """Kinds whose int32 constants may be biases; everywhere else they are shapes and axes."""
 
 

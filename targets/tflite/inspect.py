@@ -21,6 +21,12 @@ _CONDITIONS = "https://github.com/google-ai-edge/LiteRT/blob/main/tflite/delegat
 
 _REASONS = (
     Rule(
+        "Numbers keep their type: there is no CAST.",
+        _CONDITIONS,
+        "Feed float32 (export with --input tensor), or leave the conversion of the picture to LiteRT.",
+        lambda node, _: node.kind == "CAST",
+    ),
+    Rule(
         "Sizes are fixed before the graph runs.",
         _CONDITIONS,
         "Export with fixed sizes.",
@@ -35,7 +41,7 @@ _REASONS = (
         ),
     ),
     Rule(
-        "The operator's kind is one that XNNPACK has, and keeps the conditions that are listed for that kind.",
+        "The operator is of a kind that XNNPACK has, and keeps the conditions that are listed for it.",
         _CONDITIONS,
         "Look its kind up there, and write it with operators that are listed.",
         lambda *_: True,
@@ -96,7 +102,7 @@ def _pieces(content: bytes, flow: Dataflow) -> list[set[int]]:
     """
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
-    calls = interpreter._get_ops_details()[len(flow.nodes) :]  # noqa: SLF001 - there is no public way
+    calls = interpreter._get_ops_details()[len(flow.nodes) :]  # there is no public way
     writers = {name: place for place, node in enumerate(flow.nodes) for name in node.outputs}
     pieces = []
     for call in calls:
