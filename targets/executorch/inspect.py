@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.metadata import files as files_of
 from pathlib import Path
 
@@ -80,10 +81,11 @@ def _rules() -> tuple[Rule, ...]:
     )
 
 
+@cache
 def _partitioned() -> set[str]:
     """Names of the operators for which the installed partitioner has an entry.
 
-    Read from its source: importing it takes 5 s of processor time.
+    Read from its source, once: importing it takes 5 s of processor time.
     """
     files = [file for file in files_of("executorch") or [] if "xnnpack/partition/config/" in str(file)]
     named = (

@@ -127,7 +127,9 @@ class TestCounts:
         assert inspected(graph.save(tmp_path / "reshape.tflite", [given], [made])).parameters == 0
 
     def test_of_8_bits_equal_those_of_floats(self, exported: Callable[..., Exported]) -> None:
-        floats, bits = (inspected(exported("tflite", precision).path) for precision in ("fp32", "int8-dynamic"))
+        floats, bits = (
+            inspected(exported("tflite", precision).path) for precision in ("fp32", "int8-dynamic")
+        )
         assert bits.parameters == floats.parameters
         assert bits.multiply_adds == floats.multiply_adds
         assert bits.only("xnnpack").delegations[0].partitions == 1
