@@ -25,7 +25,7 @@ def test_tells_where_operators_run_why_not_and_what_they_cost(
     done = cli("inspect", path)
     assert done.returncode == 0, done.stderr
     for said in (
-        "torch leaves 1 aten._to_copy.default",
+        "torch leaves 1 aten.to.dtype",
         "rule     Numbers keep their type.",
         "uint8[1, 96, 96, 3] -> float32[1, 96, 96, 3]",
         "do       Feed float32.",

@@ -61,12 +61,13 @@ class ToyTarget:
 
     def inspect(self, path: Path) -> Inspection:
         program = _load(path)
-        nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+        values = _values(program)
         steps = tuple(
             Node(str(node.target), node.name, tuple(arg.name for arg in node.all_input_nodes), (node.name,))
-            for node in nodes
+            for node in program.graph.nodes
+            if node.op == "call_function" and node.name in values
         )
-        flow = Dataflow(steps, _values(program), tuple(program.graph_signature.user_outputs))
+        flow = Dataflow(steps, values, tuple(program.graph_signature.user_outputs))
         stored = sum(tensor.numel() for tensor in program.state_dict.values())
         return summary(flow, stored, [judge("torch", flow, [_NO_CASTS], told_by="torch itself")])
 
@@ -75,7 +76,7 @@ _NO_CASTS = Rule(
     "Numbers keep their type.",
     "https://docs.pytorch.org/docs/stable/export.html",
     "Feed float32.",
-    lambda node, _: node.kind.startswith("aten._to_copy") or node.kind.startswith("aten.to."),
+    lambda node, _: node.kind.startswith("aten.to."),
 )
 """A rule that is broken by the graph that takes a picture, and by none that takes a tensor."""
 
@@ -90,23 +91,21 @@ def _load(path: Path, notes: dict[str, str] | None = None) -> Any:
 
 
 def _values(program: Any) -> dict[str, Value]:
-    """What a node gives, where it is one tensor; the rest counts as nothing."""
+    """Of the nodes that give a tensor; the others only check something."""
     import torch
 
-    constants = {
-        name
-        for kind in ("parameters", "buffers", "lifted_tensor_constants")
-        for name in getattr(program.graph_signature, f"inputs_to_{kind}")
+    signature = program.graph_signature
+    constants = {*signature.inputs_to_parameters, *signature.inputs_to_buffers}
+    constants |= {*signature.inputs_to_lifted_tensor_constants}
+    return {
+        node.name: Value(
+            tuple(node.meta["val"].shape),
+            str(node.meta["val"].dtype).removeprefix("torch."),
+            constant=node.name in constants,
+        )
+        for node in program.graph.nodes
+        if isinstance(node.meta.get("val"), torch.Tensor)
     }
-    values = {}
-    for node in program.graph.nodes:
-        tensor = node.meta.get("val")
-        if isinstance(tensor, torch.Tensor):
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            values[node.name] = Value(tuple(tensor.shape), dtype, constant=node.name in constants)
-        else:
-            values[node.name] = Value((0,), "unknown")
-    return values
 
 
 def round_weights(graph: torch.nn.Module, bits: int, float_modules: Sequence[str]) -> None:
