@@ -96,7 +96,7 @@ def describe(path: Path) -> tuple[str, Description, list[str]]:
     """
     from mobilevit_deploy.artifact import digest, manifest_path, read_manifest
 
-    target = _reader(path)
+    target = reader(path)
     found = target.describe(path)
     if not manifest_path(path).exists():
         return target.name, found, []
@@ -110,7 +110,13 @@ def describe(path: Path) -> tuple[str, Description, list[str]]:
     return target.name, found, warnings
 
 
-def _reader(path: Path) -> Target:
+def reader(path: Path) -> Target:
+    """The target that reads such files, by their suffix.
+
+    Raises:
+        ArtifactError: there is no such file, or no target for it.
+        TargetError: its libraries are not installed.
+    """
     from mobilevit_deploy.target import survey
 
     if not path.exists():

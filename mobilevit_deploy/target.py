@@ -30,6 +30,9 @@ party's does. A complete target:
         def describe(self, path) -> Description:
             ...  # inputs and outputs of the file, and the card that ``export`` put into it
 
+        def inspect(self, path) -> Inspection:
+            ...  # its operators as a ``Dataflow``, counted by ``inspection.summary``
+
 with, in its distribution's pyproject.toml:
 
     [project.entry-points."mobilevit_deploy.targets"]
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.artifact import Artifact, TensorSpec
     from mobilevit_deploy.description import Card, Description
+    from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.parity.tolerance import Tolerance
     from mobilevit_deploy.quantize import Precision
     from mobilevit_deploy.quantize.calibration import Calibration
@@ -213,6 +217,13 @@ class Target(Protocol):
 
     def describe(self, path: Path) -> Description:
         """Read what a file says about itself; no manifest is needed.
+
+        Raises:
+            ArtifactError: it cannot be read.
+        """
+
+    def inspect(self, path: Path) -> Inspection:
+        """Count a file's operators, and say which accelerator would take which; no manifest is needed.
 
         Raises:
             ArtifactError: it cannot be read.

@@ -12,6 +12,7 @@ from mobilevit_deploy.cli.describe import describe
 from mobilevit_deploy.cli.doctor import doctor
 from mobilevit_deploy.cli.evaluate import evaluate
 from mobilevit_deploy.cli.export import export
+from mobilevit_deploy.cli.inspect import inspect
 from mobilevit_deploy.cli.predict import predict
 from mobilevit_deploy.cli.quantize import quantize
 from mobilevit_deploy.cli.report import report
@@ -68,6 +69,7 @@ for command in (
     quantize,
     predict,
     describe,
+    inspect,
     convert,
     bench,
     report,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.artifact import Artifact
     from mobilevit_deploy.description import Description
+    from mobilevit_deploy.inspection import Inspection
 
 
 class CoremlTarget:
@@ -86,6 +87,16 @@ class CoremlTarget:
         from .describe import describe_package
 
         return describe_package(path)
+
+    def inspect(self, path: Path) -> Inspection:
+        """Count operations, and judge them by what is known of the Neural Engine.
+
+        Raises:
+            ArtifactError: it cannot be read as an ML program.
+        """
+        from .inspect import inspect_package
+
+        return inspect_package(path)
 
 
 def runs_core_ml() -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.artifact import Artifact
     from mobilevit_deploy.description import Description
+    from mobilevit_deploy.inspection import Inspection
 
 TORCH_OF_EXECUTORCH = {"1.4": "2.13"}
 """ExecuTorch's Python runtime is built against one torch release, and its metadata do not pin it."""
@@ -87,6 +88,16 @@ class ExecutorchTarget:
         from .describe import describe_program
 
         return describe_program(path)
+
+    def inspect(self, path: Path) -> Inspection:
+        """Count operators inside of XNNPACK and outside; no runtime opens the file.
+
+        Raises:
+            ArtifactError: it is no ExecuTorch program, or a damaged one.
+        """
+        from .inspect import inspect_program
+
+        return inspect_program(path)
 
 
 def _paired(*, executorch: str, torch: str) -> Availability:

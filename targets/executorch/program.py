@@ -8,15 +8,18 @@ flatbuffers library reads it in milliseconds, and raises over damage.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from flatbuffers.number_types import Int8Flags, Int32Flags, Int64Flags, Uint8Flags, UOffsetTFlags
-from flatbuffers.table import Table
+from flatbuffers.number_types import Int8Flags, Int64Flags
 
 from mobilevit_deploy.errors import ArtifactError
+
+from .flatbuffer import Fields
+
+T = TypeVar("T")
 
 IDENTIFIER = b"ET12"
 
@@ -34,12 +37,11 @@ DTYPES = {
 }
 """By torch's numbers."""
 
-# Members of the schema's unions. Numbers of fields, below, are their positions in the schema's tables.
-# Neither ever change, so that old files stay readable.
-_TENSOR, _STRING = 5, 6
-_KERNEL_CALL, _DELEGATE_CALL = 1, 2
+# Members of the schema's unions.
+TENSOR, _STRING = 5, 6
+KERNEL_CALL, DELEGATE_CALL = 1, 2
 
-_HEADER = struct.Struct("<4sIQQQ")
+HEADER = struct.Struct("<4sIQQQ")
 """Magic, its own length, that of the flatbuffer, start of the segments that hold weights, their length."""
 
 
@@ -78,6 +80,17 @@ def read_methods(path: Path) -> dict[str, Method]:
     Raises:
         ArtifactError: it is no ExecuTorch program, or a damaged one.
     """
+    return read_program(
+        path, lambda content: {plan.string(0): _method(plan) for plan in Fields.root(content).tables(1)}
+    )
+
+
+def read_program(path: Path, reader: Callable[[bytes], T]) -> T:
+    """What ``reader`` makes of a program's bytes.
+
+    Raises:
+        ArtifactError: it is no ExecuTorch program, or a damaged one.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -88,21 +101,20 @@ def read_methods(path: Path) -> dict[str, Method]:
         raise ArtifactError(f"{path} is no ExecuTorch program.", remedy="Export the model again.")
     try:
         _check_length(content)
-        program = _Fields(content, UOffsetTFlags.packer_type.unpack_from(content)[0])
-        return {plan.string(0): _method(plan) for plan in program.tables(1)}
-    except (struct.error, ArithmeticError, IndexError, TypeError, ValueError) as error:
+        return reader(content)
+    except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} is a damaged ExecuTorch program: {error}.", remedy="Export the model again."
         ) from error
 
 
 def _check_length(content: bytes) -> None:
-    magic, _, _, start, length = _HEADER.unpack_from(content, offset=8)
+    magic, _, _, start, length = HEADER.unpack_from(content, offset=8)
     if magic == b"eh00" and start + length > len(content):
         raise ValueError(f"it has {len(content)} bytes, and says that it has {start + length}")
 
 
-def _method(plan: _Fields) -> Method:
+def _method(plan: Fields) -> Method:
     values = [value.union(0) for value in plan.tables(2)]
     given = [values[index] for index in plan.integers(3)]
     produced = [values[index] for index in plan.integers(4)]
@@ -110,57 +122,14 @@ def _method(plan: _Fields) -> Method:
     operators = [f"{operator.string(0)}.{operator.string(1)}" for operator in plan.tables(6)]
     delegates = [delegate.string(0) for delegate in plan.tables(7)]
     return Method(
-        inputs=tuple(_tensor(value) for kind, value in given if kind == _TENSOR),
-        outputs=tuple(_tensor(value) for kind, value in produced if kind == _TENSOR),
+        inputs=tuple(_tensor(value) for kind, value in given if kind == TENSOR),
+        outputs=tuple(_tensor(value) for kind, value in produced if kind == TENSOR),
         strings=tuple(value.string(0) for kind, value in produced if kind == _STRING),
-        operators=tuple(operators[call.integer(0)] for kind, call in calls if kind == _KERNEL_CALL),
-        delegates=tuple(delegates[call.integer(0)] for kind, call in calls if kind == _DELEGATE_CALL),
+        operators=tuple(operators[call.integer(0)] for kind, call in calls if kind == KERNEL_CALL),
+        delegates=tuple(delegates[call.integer(0)] for kind, call in calls if kind == DELEGATE_CALL),
         planned_bytes=sum(plan.integers(8, Int64Flags)),
     )
 
 
-def _tensor(value: _Fields) -> Tensor:
+def _tensor(value: Fields) -> Tensor:
     return Tensor(tuple(value.integers(2)), DTYPES.get(value.integer(0, Int8Flags), "unknown"))
-
-
-class _Fields:
-    """A table of the flatbuffer, by the numbers of its fields; one that was not written is 0 or empty."""
-
-    def __init__(self, content: bytes, position: int) -> None:
-        self._content = content
-        self._table = Table(content, position)
-
-    def integer(self, field: int, kind: Any = Int32Flags) -> int:
-        return int(self._table.GetSlot(_slot(field), 0, kind))
-
-    def string(self, field: int) -> str:
-        offset = self._offset(field)
-        return self._table.String(offset).decode() if offset else ""
-
-    def integers(self, field: int, kind: Any = Int32Flags) -> list[int]:
-        return [int(self._table.Get(kind, place)) for place in self._places(field, kind.bytewidth)]
-
-    def tables(self, field: int) -> Iterator[_Fields]:
-        for place in self._places(field, UOffsetTFlags.bytewidth):
-            yield _Fields(self._content, self._table.Indirect(place))
-
-    def union(self, field: int) -> tuple[int, _Fields]:
-        """The number of the member that is there, and its table; a union takes two fields."""
-        return self.integer(field, Uint8Flags), _Fields(
-            self._content, self._table.Indirect(self._offset(field + 1))
-        )
-
-    def _places(self, field: int, width: int) -> range:
-        offset = self._table.Offset(_slot(field))
-        if not offset:
-            return range(0)
-        start = self._table.Vector(offset)
-        return range(start, start + width * self._table.VectorLen(offset), width)
-
-    def _offset(self, field: int) -> int:
-        offset = self._table.Offset(_slot(field))
-        return self._table.Pos + offset if offset else 0
-
-
-def _slot(field: int) -> int:
-    return 4 + 2 * field

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.artifact import Artifact
     from mobilevit_deploy.description import Description
+    from mobilevit_deploy.inspection import Inspection
 
 INT8 = tolerance.Tolerance(min_sqnr_db=10.0, min_top1=0.8, min_pixels=0.9)
 INT8_WEIGHTS = tolerance.Tolerance(min_sqnr_db=15.0, min_top1=0.9, min_pixels=0.95)
@@ -88,3 +89,13 @@ class OnnxTarget:
         from .describe import describe_model
 
         return describe_model(path)
+
+    def inspect(self, path: Path) -> Inspection:
+        """Count operators, and ask ONNX Runtime which its execution providers take.
+
+        Raises:
+            ArtifactError: it is no ONNX model, or a damaged one.
+        """
+        from .inspect import inspect_model
+
+        return inspect_model(path)

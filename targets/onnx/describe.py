@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Description, read_card
-from mobilevit_deploy.errors import ArtifactError
+
+from .file import dtype, read_model
 
 _AXES = {"DATA_BATCH": "N", "DATA_CHANNEL": "C"}
 _LAYOUTS = {2: "NC", 3: "NHW", 4: "NCHW"}
@@ -26,7 +26,7 @@ def describe_model(path: Path) -> Description:
     Raises:
         ArtifactError: it is no ONNX model, or a damaged one.
     """
-    model = _read(path)
+    model = read_model(path)
     graph = model.graph
     properties = {entry.key: entry.value for entry in model.metadata_props}
     weights = {weight.name for weight in graph.initializer}  # which old files list among the inputs too
@@ -39,36 +39,11 @@ def describe_model(path: Path) -> Description:
     )
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(path.read_bytes())
-    except OSError as error:
-        raise ArtifactError(
-            f"{path} cannot be read: {error.strerror}.", remedy="Check that the file is there and readable."
-        ) from error
-    except DecodeError as error:
-        raise ArtifactError(
-            f"{path} is no ONNX model, or one that was cut off.", remedy="Export the model again."
-        ) from error
-    # Nothing at all, and some of what was never meant to be one, is a message without fields.
-    if not (model.ir_version and model.opset_import and model.graph.output):
-        raise ArtifactError(f"{path} holds no ONNX model.", remedy="Export the model again.")
-    return model
-
-
 def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     # An axis whose length is open has a name instead of a length.
     shape = tuple(axis.dim_value if axis.HasField("dim_value") else -1 for axis in tensor.shape.dim)
-    return TensorSpec(name=value.name, shape=shape, dtype=_dtype(tensor.elem_type), layout=_layout(tensor))
-
-
-def _dtype(number: int) -> str:
-    try:
-        return str(onnx.helper.tensor_dtype_to_np_dtype(number))
-    except KeyError:
-        return "unknown"
+    return TensorSpec(name=value.name, shape=shape, dtype=dtype(tensor.elem_type), layout=_layout(tensor))
 
 
 def _layout(tensor: onnx.TypeProto.Tensor) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.artifact import Artifact
     from mobilevit_deploy.description import Description
+    from mobilevit_deploy.inspection import Inspection
 
 _LITERT_TORCH = "litert-torch"
 _KERAS = "keras"
@@ -91,3 +92,13 @@ class TfliteTarget:
         from .describe import describe_tflite
 
         return describe_tflite(path)
+
+    def inspect(self, path: Path) -> Inspection:
+        """Count operators, and ask XNNPACK and the GPU delegate's rules what they take.
+
+        Raises:
+            ArtifactError: it is truncated, or no .tflite file.
+        """
+        from .inspect import inspect_tflite
+
+        return inspect_tflite(path)

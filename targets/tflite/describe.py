@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Description, read_card
-from mobilevit_deploy.errors import ArtifactError, first_line
 
+from .file import damage_refused, read_model
 from .metadata import METADATA_NAME, Metadata, read_metadata
 
 
@@ -26,28 +24,14 @@ def describe_tflite(path: Path) -> Description:
     Raises:
         ArtifactError: the file is truncated or damaged, or no .tflite file.
     """
-    content = _content(path)
-    try:
-        # The runtime's own check comes first: Python's reader believes every offset that it finds.
-        Interpreter(model_content=content)
-        model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    content, model = read_model(path)
+    with damage_refused(path):
         buffers = _metadata_buffers(model)
         metadata = read_metadata(buffers[METADATA_NAME]) if METADATA_NAME in buffers else Metadata("", {}, ())
         labels = _labels(content, metadata)
         inputs, outputs = _tensors(model, metadata)
-    except (ValueError, RuntimeError, KeyError, IndexError, struct.error, zipfile.BadZipFile) as error:
-        raise ArtifactError(
-            f"{path} is damaged, or no .tflite file: {first_line(error)}.", remedy="Export the model again."
-        ) from error
     card = read_card(path, buffers.get(CARD_KEY.encode()))
     return Description(inputs, outputs, card, labels, _details(model, metadata))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
 
 
 def _metadata_buffers(model: Any) -> dict[bytes, bytes]:

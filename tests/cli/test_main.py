@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-COMMANDS = ["export", "verify", "predict", "bench", "report", "targets", "doctor"]
+COMMANDS = ["export", "verify", "predict", "inspect", "bench", "report", "targets", "doctor"]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 

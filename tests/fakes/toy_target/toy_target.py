@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Artifact, TensorSpec
+from mobilevit_deploy.dataflow import Dataflow, Node, Value
 from mobilevit_deploy.description import CARD_KEY, Card, Description
 from mobilevit_deploy.errors import ArtifactError, SessionError
+from mobilevit_deploy.inspection import Inspection, Rule, judge, summary
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.quantize import Precision, inside
 from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec
@@ -52,15 +54,58 @@ class ToyTarget:
         return ToySession(artifact, threads)
 
     def describe(self, path: Path) -> Description:
-        import torch
-
         notes = {CARD_KEY: "", "tensors": ""}
-        try:
-            torch.export.load(path, extra_files=notes)
-        except Exception as error:
-            raise ArtifactError(f"torch cannot load {path}: {error}.", remedy="Export it again.") from error
+        _load(path, notes)
         tensors = [TensorSpec.model_validate(tensor) for tensor in json.loads(notes["tensors"])]
         return Description((tensors[0],), (tensors[1],), Card.model_validate_json(notes[CARD_KEY]))
+
+    def inspect(self, path: Path) -> Inspection:
+        program = _load(path)
+        values = _values(program)
+        steps = tuple(
+            Node(str(node.target), node.name, tuple(arg.name for arg in node.all_input_nodes), (node.name,))
+            for node in program.graph.nodes
+            if node.op == "call_function" and node.name in values
+        )
+        flow = Dataflow(steps, values, tuple(program.graph_signature.user_outputs))
+        stored = sum(tensor.numel() for tensor in program.state_dict.values())
+        return summary(flow, stored, [judge("torch", flow, [_NO_CASTS], told_by="torch itself")])
+
+
+_NO_CASTS = Rule(
+    "Numbers keep their type.",
+    "https://docs.pytorch.org/docs/stable/export.html",
+    "Feed float32.",
+    lambda node, _: node.kind.startswith("aten.to."),
+)
+"""A rule that is broken by the graph that takes a picture, and by none that takes a tensor."""
+
+
+def _load(path: Path, notes: dict[str, str] | None = None) -> Any:
+    import torch
+
+    try:
+        return torch.export.load(path, extra_files=notes)
+    except Exception as error:
+        raise ArtifactError(f"torch cannot load {path}: {error}.", remedy="Export it again.") from error
+
+
+def _values(program: Any) -> dict[str, Value]:
+    """Of the nodes that give a tensor; the others only check something."""
+    import torch
+
+    signature = program.graph_signature
+    constants = {*signature.inputs_to_parameters, *signature.inputs_to_buffers}
+    constants |= {*signature.inputs_to_lifted_tensor_constants}
+    return {
+        node.name: Value(
+            tuple(node.meta["val"].shape),
+            str(node.meta["val"].dtype).removeprefix("torch."),
+            constant=node.name in constants,
+        )
+        for node in program.graph.nodes
+        if isinstance(node.meta.get("val"), torch.Tensor)
+    }
 
 
 def round_weights(graph: torch.nn.Module, bits: int, float_modules: Sequence[str]) -> None:
