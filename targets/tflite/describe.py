@@ -17,7 +17,7 @@ from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError, first_line
 
-from .metadata import METADATA_NAME, Metadata, read_metadata
+from .metadata import METADATA_NAME, Metadata, label_lines, read_metadata
 
 
 def describe_tflite(path: Path) -> Description:
@@ -40,6 +40,8 @@ def describe_tflite(path: Path) -> Description:
             f"{path} is damaged, or no .tflite file: {first_line(error)}.", remedy="Export the model again."
         ) from error
     card = read_card(path, buffers.get(CARD_KEY.encode()))
+    if card and labels == label_lines(card.labels):
+        labels = card.labels
     return Description(inputs, outputs, card, labels, _details(model, metadata))
 
 
