@@ -216,7 +216,7 @@ def tolerance(bounds: Tolerance) -> str:
 def tensor(spec: TensorSpec) -> str:
     """An input or output, such as ``pixel_values: float32 [1, 3, 256, 256] (NCHW)``."""
     array = f"{spec.dtype} {list(spec.shape)} ({spec.layout})"
-    return f"{spec.name}: {_contained(spec)}, pixels {array}" if spec.container else f"{spec.name}: {array}"
+    return f"{spec.name}: {_contained(spec) if spec.container else array}"
 
 
 def feedings(report: Report) -> list[list[Row]]:

@@ -15,7 +15,7 @@ from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Description, read_card
 
 from .file import damage_refused, read_model
-from .metadata import METADATA_NAME, Metadata, read_metadata
+from .metadata import METADATA_NAME, Metadata, label_lines, read_metadata
 
 
 def describe_tflite(path: Path) -> Description:
@@ -31,6 +31,8 @@ def describe_tflite(path: Path) -> Description:
         labels = _labels(content, metadata)
         inputs, outputs = _tensors(model, metadata)
     card = read_card(path, buffers.get(CARD_KEY.encode()))
+    if card and labels == label_lines(card.labels):
+        labels = card.labels
     return Description(inputs, outputs, card, labels, _details(model, metadata))
 
 

@@ -97,8 +97,13 @@ def pack_labels(content: bytes, labels: Sequence[str]) -> bytes:
     stream = io.BytesIO(content)
     with zipfile.ZipFile(stream, "a") as archive:
         # ZipInfo's date is 1980 unless told; a name alone would take the clock's.
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "".join(f"{label}\n" for label in labels))
+        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "".join(f"{line}\n" for line in label_lines(labels)))
     return stream.getvalue()
+
+
+def label_lines(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels as the label file has them, a line each."""
+    return tuple(label.replace("\n", " ") for label in labels)
 
 
 def read_metadata(content: bytes) -> Metadata:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fakes.published import CvnetsSegmenter, alive, timm_classifier
-from mobilevit_deploy.demo import parity_photographs
+from mobilevit_deploy.demo import demo_checkpoint, parity_photographs
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.image import MobileViTImageProcessor, load_image
 from mobilevit_deploy.model import (
@@ -103,6 +103,23 @@ class TestParity:
         actual = TFMobileViTModel.from_reference(model)(pixels(64, 64))
         assert actual.pooler_output is None
         assert relative_error(actual[0], model(torch.from_numpy(pixels(64, 64)))[0]) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "output"),
+    [
+        (MobileViTModel, "demo", "pooler_output"),
+        (MobileViTForImageClassification, "demo", "logits"),
+        (MobileViTForSemanticSegmentation, "demo-segmentation", "logits"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_gives_what_the_published_class_gave(kind: Any, source: str, output: str) -> None:
+    """transformers 4.49, the last with TensorFlow classes, ran the bundled models: see the script there."""
+    golden = np.load(Path(__file__).parents[2] / "golden" / "published_tensorflow.npz")
+    twin = TWINS[kind].from_pretrained(demo_checkpoint(source))
+    found = getattr(twin(pixels(96, 96)), output)
+    assert relative_error(found, torch.from_numpy(golden[kind.__name__])) <= 1e-4
 
 
 class TestCall:

@@ -43,6 +43,12 @@ GRAPHS = {
     "map of a picture": ("segmented", {}),
     "map of a tensor": ("segmented", {"input": Input.TENSOR}),
     "mask of a picture": ("segmented", {"argmax": True}),
+    # What the contract makes too: every lower precision.
+    **{
+        f"classes in {precision}": ("exported", {"precision": str(precision)})
+        for precision in get_target("onnx").precisions
+        if precision != Precision.FP32
+    },
 }
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import torch
 import torch.nn.functional as F
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
+from torch import nn
 
 from fakes.flatbuffer_schema import Schema
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.description import CARD_KEY, Card, Description
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.pipeline import Exported
-from mobilevit_deploy.target import GraphSpec, get_target
+from mobilevit_deploy.quantize import Precision
+from mobilevit_deploy.target import ExportOptions, GraphSpec, get_target
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -49,6 +52,16 @@ class TestOwnFile:
         assert found.card == small_spec.card
         assert found.labels == small_spec.card.labels == ("Füchse, rot", "木")
         assert (found.inputs, found.outputs) == (small_artifact.inputs, small_artifact.outputs)
+
+    def test_label_of_two_lines_is_one_label(self, small_spec: GraphSpec, tmp_path: Path) -> None:
+        labels = ("fox\nred", "木")
+        spec = replace(small_spec, card=small_spec.card.model_copy(update={"labels": labels}))
+        graph = nn.Sequential(nn.Conv2d(3, 2, 8), nn.Flatten()).eval()
+        out = tmp_path / "small.tflite"
+        get_target("tflite").export(graph, spec, ExportOptions(Precision.FP32, "litert-torch"), out)
+        assert described(out).labels == labels
+        with zipfile.ZipFile(out) as archive:
+            assert archive.read("labels.txt").decode().splitlines() == ["fox red", "木"]
 
     def test_tells_what_it_is_made_of(self, small_artifact: Artifact) -> None:
         details = described(small_artifact.path).details
