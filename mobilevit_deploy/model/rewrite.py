@@ -31,6 +31,7 @@ from mobilevit_deploy.model.rewritten import (
     PooledBranchAspp,
     PoolingBackbone,
     RankFourBlock,
+    SiluProduct,
     UnscaledAttention,
 )
 
@@ -116,6 +117,14 @@ def layer_norm_as_linear(graph: nn.Module) -> None:
     _replace(graph, nn.LayerNorm, LinearLayerNorm)
 
 
+def silu_as_product(graph: nn.Module) -> None:
+    """Write SiLU as x * sigmoid(x), for quantisers and delegates that know only these two.
+
+    PyTorch takes a SiLU in float16 apart on its own, and computes it in float32 between two casts.
+    """
+    _replace(graph, nn.SiLU, lambda _: SiluProduct())
+
+
 def pool_keeping_dims(graph: nn.Module) -> None:
     """Keep the pooled map four-dimensional until it is flattened: XNNPACK takes no other mean."""
     _replace(
@@ -157,6 +166,7 @@ REWRITES: Mapping[str, Rewrite] = MappingProxyType(
             tokens_as_matrix,
             fold_layer_norm_affine,
             layer_norm_as_linear,
+            silu_as_product,
             pool_keeping_dims,
             patches_in_four_dimensions,
             add_pooled_branch,

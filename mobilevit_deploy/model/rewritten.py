@@ -121,6 +121,14 @@ class LinearLayerNorm(nn.Module):
         return normal if self.weight is None else normal * self.weight + self.bias
 
 
+class SiluProduct(nn.Module):
+    """SiLU in two operators."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return features * features.sigmoid()
+
+
 class PoolingBackbone(nn.Module):
     """The backbone, pooled in two steps."""
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mobilevit_deploy.parity import tolerance
+from mobilevit_deploy.parity.tolerance import Tolerance
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session, installed
 
@@ -22,6 +23,10 @@ TORCH_OF_EXECUTORCH = {"1.4": "2.13"}
 """ExecuTorch's Python runtime is built against one torch release, and its metadata do not pin it."""
 
 
+INT8 = Tolerance(min_sqnr_db=5.0, min_top1=0.8, min_pixels=0.95, tie=5e-2)
+INT8_DYNAMIC = Tolerance(min_sqnr_db=20.0, min_pixels=0.98, tie=2e-2)
+
+
 class ExecutorchTarget:
     """Writes one .pte file that holds its weights."""
 
@@ -30,7 +35,14 @@ class ExecutorchTarget:
     extra = "executorch"
     libraries = ("executorch", "torch")
     converters = ("executorch",)
-    precisions = MappingProxyType({Precision.FP32: tolerance.FP32})
+    precisions = MappingProxyType(
+        {
+            Precision.FP32: tolerance.FP32,
+            Precision.FP16: tolerance.FP16,
+            Precision.INT8: INT8,
+            Precision.INT8_DYNAMIC: INT8_DYNAMIC,
+        }
+    )
 
     def availability(self) -> Availability:
         """Usable where ExecuTorch is installed with the torch that it was built against."""
@@ -50,6 +62,7 @@ class ExecutorchTarget:
             "attention_bmm",
             "fold_layer_norm_affine",
             "layer_norm_as_linear",
+            "silu_as_product",
             "pool_keeping_dims",
             "patches_in_four_dimensions",
             "add_pooled_branch",
@@ -65,7 +78,7 @@ class ExecutorchTarget:
 
         from .export import write_pte
 
-        write_pte(graph, spec, out)
+        write_pte(graph, spec, options, out)
         return Artifact(out, self.name, options.precision, (spec.input,), (spec.output,))
 
     def open_session(self, artifact: Artifact, *, threads: int = 1) -> Session:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from mobilevit_deploy.conversion import conversion
 
 from .metadata import constant_methods
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.target import GraphSpec
+    import torch
+
+    from mobilevit_deploy.target import ExportOptions, GraphSpec
 
 
-def write_pte(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
+def write_pte(graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> None:
     """Write ``graph``, lowered to XNNPACK, as one file that holds its weights.
 
     Args:
         graph: in evaluation mode, maps ``spec.input`` to ``spec.output``.
         spec: shapes, and what the file says about itself; a .pte keeps no names.
+        options: the precision, and what it needs.
         out: file to be made.
 
     Raises:
@@ -29,15 +30,9 @@ def write_pte(graph: torch.nn.Module, spec: GraphSpec, out: Path) -> None:
     """
     with conversion("ExecuTorch could not lower the graph"):
         # Here, since importing them takes seconds and warns.
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+        from .lowering import lower
+        from .quantize import exported
 
-        with torch.no_grad():
-            exported = torch.export.export(graph, (spec.example(),))
-        # What XNNPACK does not take stays in the graph, for ExecuTorch's portable (slow) operators.
-        lowered = to_edge_transform_and_lower(
-            exported, partitioner=[XnnpackPartitioner()], constant_methods=constant_methods(spec.card)
-        )
-        program = lowered.to_executorch()
+        program = lower(exported(graph, spec, options), constant_methods(spec.card))
     with out.open("wb") as file:
         program.write_to_file(file)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -50,22 +48,26 @@ class TestEveryGraph:
     def test_equals_the_reference(self, graph: Exported) -> None:
         assert graph.manifest.parity.verdict == "pass", graph.manifest.parity.reasons
 
-    def test_xnnpack_takes_all_that_it_can_as_one(self, graph: Exported, kind: str) -> None:
-        assert _steps(graph.path) == GRAPHS[kind][2]
+    def test_xnnpack_takes_all_that_it_can_as_one(
+        self, graph: Exported, kind: str, steps: Callable[[Path], list[str]]
+    ) -> None:
+        assert steps(graph.path) == GRAPHS[kind][2]
 
-    def test_has_no_tensor_of_more_than_four_axes(self, graph: Exported) -> None:
-        tensors = [value["xvalue_union"] for value in _xnnpack_graph(graph.path)["xvalues"]]
+    def test_has_no_tensor_of_more_than_four_axes(
+        self, graph: Exported, delegated: Callable[[Path], Any], program: Callable[[Path], Any]
+    ) -> None:
+        tensors = [value["xvalue_union"] for value in delegated(graph.path)["xvalues"]]
         assert max(len(tensor["dims"]) for tensor in tensors) == 4
-        values = [value.val for value in _program(graph.path).execution_plan[0].values]
+        values = [value.val for value in program(graph.path).execution_plan[0].values]
         assert max(len(value.sizes) for value in values if hasattr(value, "sizes")) <= 4
 
 
 def test_xnnpack_takes_all_also_where_patches_do_not_tile_the_maps(
-    reference: Reference, tmp_path: Path
+    reference: Reference, steps: Callable[[Path], list[str]], tmp_path: Path
 ) -> None:
     made = export(reference.resized((70, 90)), target="executorch", input=Input.TENSOR, output=tmp_path)
     assert made.manifest.parity.passed, made.manifest.parity.reasons
-    assert _steps(made.path) == [XNNPACK]
+    assert steps(made.path) == [XNNPACK]
 
 
 class TestFile:
@@ -145,40 +147,3 @@ assert target.describe(artifact.path).card == card
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def _program(pte: Path) -> Any:
-    from executorch.exir._serialize._program import deserialize_pte_binary
-
-    return deserialize_pte_binary(pte.read_bytes()).program
-
-
-def _steps(pte: Path) -> list[str]:
-    """What ``forward`` calls, in order: names of operators, and of backends."""
-    plan = _program(pte).execution_plan[0]
-    assert plan.name == "forward"
-    steps = []
-    for call in (instruction.instr_args for chain in plan.chains for instruction in chain.instructions):
-        if type(call).__name__ == "DelegateCall":
-            steps.append(plan.delegates[call.delegate_index].id)
-        else:
-            operator = plan.operators[call.op_index]
-            steps.append(f"{operator.name}.{operator.overload}")
-    return steps
-
-
-def _xnnpack_graph(pte: Path) -> Any:
-    """The graph inside of the one delegate, as XNNPACK's schema has it."""
-    from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
-    from executorch.exir._serialize._flatbuffer import _flatc_decompile
-
-    (delegate,) = _program(pte).backend_delegate_data
-    header = xnnpack.XNNHeader.from_bytes(bytes(delegate.data[: xnnpack.XNNHeader.EXPECTED_LENGTH]))
-    end = header.flatbuffer_offset + header.flatbuffer_size
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "schema.fbs").write_bytes(xnnpack._get_schema_bytes())
-        (folder / "graph.bin").write_bytes(bytes(delegate.data[header.flatbuffer_offset : end]))
-        _flatc_decompile(name, str(folder / "schema.fbs"), str(folder / "graph.bin"), ["--raw-binary"])
-        text = (folder / "graph.json").read_text()
-    return json.loads(text.replace(": inf", ": Infinity"))  # a ReLU's upper bound
