@@ -115,7 +115,7 @@ def test_picture_input_leaves_its_conversion_outside(exported: Export, target: s
 @built_in
 def test_segmentation(segmented: Export, segmenter: Reference, target: str) -> None:
     found = get_target(target).inspect(segmented(target).path)
-    # DeepLab's pooled branch has one pixel; the rewrite adds it to the others, and saves its share of a product.
+    # DeepLab's pooled branch is one pixel; the rewrite adds it to the others, and saves a part of a product.
     assert found.multiply_adds == pytest.approx(counted(segmenter.model, segmenter.image_size[0]), rel=0.03)
 
 
