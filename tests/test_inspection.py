@@ -115,8 +115,8 @@ def test_picture_input_leaves_its_conversion_outside(exported: Export, target: s
 @built_in
 def test_segmentation(segmented: Export, segmenter: Reference, target: str) -> None:
     found = get_target(target).inspect(segmented(target).path)
-    expected = counted(segmenter.model, segmenter.image_size[0])
-    assert expected <= found.multiply_adds <= expected * (1 + _REWRITTEN)
+    # DeepLab's pooled branch is one pixel; the rewrite adds it to the others, and saves a part of a product.
+    assert found.multiply_adds == pytest.approx(counted(segmenter.model, segmenter.image_size[0]), rel=0.03)
 
 
 class TestJudging:

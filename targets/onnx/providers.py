@@ -79,7 +79,11 @@ def offered(path: Path) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
         optimize_model(path, optimised, log_level=_FATAL, use_external_initializers=True)
-        return ModelProtoWithShapeInfo(optimised).model_with_shape_info
+        model = ModelProtoWithShapeInfo(optimised).model_with_shape_info
+    # The checker takes inputs that a node leaves out, such as those of Resize, for ones of unknown size.
+    left_out = onnx.helper.make_tensor_value_info("", onnx.TensorProto.FLOAT, [1])
+    model.graph.value_info.append(left_out)
+    return model
 
 
 def delegations(model: onnx.ModelProto) -> Iterator[Delegation]:
@@ -130,7 +134,9 @@ def _caveats(found: Any) -> Iterator[tuple[str, str]]:
     """Kind and sentence of each condition that the checker leaves to its reader."""
     for caveat in found.supported_ops_checker.get_caveats():
         domain, kind, text = caveat.split(":", 2)
-        for sentence in re.split(r"(?<=\.)\s+", text.strip()):
+        text = re.sub(r"\[(.+?)\]\(.+?\)", r"\1", text.strip())  # a link's text, without its address
+        sentences = [text] if text.startswith("See ") else re.split(r"(?<=\.)\s+", text)
+        for sentence in sentences:
             yield f"{domain}.{kind}".removeprefix("ai.onnx."), sentence
 
 

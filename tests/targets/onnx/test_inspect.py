@@ -150,6 +150,13 @@ class TestProviders:
         found = delegation(model(helper.make_node("Cast", ["x"], ["y"], to=FLOAT), dtype=UINT8), accelerator)
         assert not found.full
 
+    def test_inputs_that_are_left_out_have_no_open_sizes(self, model: Make) -> None:
+        node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear")
+        found = delegation(model(node, scales=np.array([1, 1, 2, 2], np.float32)), "coreml-mlprogram")
+        assert found.full
+        (finding,) = found.findings
+        assert finding.rule.startswith("Resize: See resize_op_builder.cc")
+
     def test_quantised_operators_are_for_nnapi(self, model: Make) -> None:
         scale = {"s": np.float32(0.1), "z": np.int8(0)}
         path = model(
