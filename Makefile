@@ -36,8 +36,9 @@ format: setup  ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Time the export of the bundled model to all targets, stage by stage.
+bench: setup  ## Time the export of the bundled model to all targets; prove parity of all presets and precisions.
 	$(BIN)/python benchmarks/export_time.py
+	$(BIN)/python -m benchmarks.presets
 
 bench-peers: setup  ## Time our files beside those that other exporters make of the same weights; see benchmarks/peers.
 	$(BIN)/python -m benchmarks.bench_peers

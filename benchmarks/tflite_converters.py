@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparison.checkpoints import calibrated_s
+from benchmarks.comparison.checkpoints import calibrated
 from mobilevit_deploy.artifact import read_manifest
 from mobilevit_deploy.target import get_target
 
@@ -78,7 +78,7 @@ def main() -> None:
 
 def _exported(folder: Path) -> dict[Path, Row]:
     rows = {}
-    for model in ("demo", str(calibrated_s(folder / "mobilevit-s", classes=12))):
+    for model in ("demo", str(calibrated(folder / "mobilevit-s", classes=12))):
         for precision in PRECISIONS:
             for converter in CONVERTERS:
                 path, seconds = _export(model, precision, converter, folder / "exports")

@@ -21,8 +21,8 @@ def _bundled(folder: Path) -> Path:  # noqa: ARG001
     return demo_checkpoint()
 
 
-def calibrated_s(folder: Path, classes: int = 1000) -> Path:
-    """MobileViT-S of random weights whose BatchNorm statistics are those of pictures; returns ``folder``.
+def calibrated(folder: Path, preset: str = "s", classes: int = 1000) -> Path:
+    """A MobileViT of random weights whose BatchNorm statistics are those of pictures; returns ``folder``.
 
     As transformers initialises it, its activations would be denormal, and its latency that of denormals.
     """
@@ -35,7 +35,7 @@ def calibrated_s(folder: Path, classes: int = 1000) -> Path:
     from mobilevit_deploy.model import MobileViTConfig, MobileViTForImageClassification
 
     torch.manual_seed(2110)
-    model = MobileViTForImageClassification(MobileViTConfig.preset("s", num_labels=classes)).train()
+    model = MobileViTForImageClassification(MobileViTConfig.preset(preset, num_labels=classes)).train()
     processor = MobileViTImageProcessor()
     pictures = [load_image(path) for path in parity_photographs()]
     pixel_values = torch.from_numpy(processor(pictures, return_tensors="np").pixel_values)
@@ -47,4 +47,4 @@ def calibrated_s(folder: Path, classes: int = 1000) -> Path:
     return folder
 
 
-MODELS: dict[str, Callable[[Path], Path]] = {"s": calibrated_s, "xxs": _bundled}
+MODELS: dict[str, Callable[[Path], Path]] = {"s": calibrated, "xxs": _bundled}
