@@ -143,6 +143,8 @@ def _caveats(found: Any) -> Iterator[tuple[str, str]]:
 def _condition(provider: _Provider, caveat: tuple[str, str], protos: dict[str, onnx.NodeProto]) -> Rule:
     kind, sentence = caveat
     named = _ATTRIBUTES.intersection(re.findall(r"\w+", sentence))
+    ranks = {"1D/2D": {3, 4}, "2D": {4}, "4D": {4}}
+    allowed = next((axes for word, axes in ranks.items() if word in sentence), None)
 
     def broken(node: Node, flow: Dataflow) -> bool:
         if node.kind != kind:
@@ -151,11 +153,11 @@ def _condition(provider: _Provider, caveat: tuple[str, str], protos: dict[str, o
             return not named.isdisjoint(entry.name for entry in protos[node.name].attribute)
         if "constant" in sentence:
             return not flow.constants.issuperset(_arguments(node))
-        if "2D" in sentence:
-            return len(flow.values[node.inputs[0]].shape) != 4
+        if allowed is not None:
+            return len(flow.values[node.inputs[0]].shape) not in allowed
         return True
 
-    known = "constant" in sentence or "2D" in sentence
+    known = "constant" in sentence or allowed is not None
     return Rule(
         f"{kind}: {sentence}",
         provider.operators,

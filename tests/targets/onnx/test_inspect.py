@@ -134,6 +134,11 @@ class TestProviders:
         assert not found.full
         assert rules(found) == ["Conv: Only 2D Conv is supported."]
 
+    def test_one_dimensional_convolution_is_for_core_ml(self, model: Make) -> None:
+        path = model(conv("x", "w"), shape=(1, 4, 8), w=np.ones((6, 4, 3), np.float32))
+        assert delegation(path, "coreml-mlprogram").full
+        assert not delegation(path, "nnapi").full
+
     def test_computed_weights(self, model: Make) -> None:
         node = helper.make_node("Conv", ["x", "x"], ["y"])
         found = delegation(model(node, shape=(4, 4, 8, 8)), "nnapi")
@@ -178,11 +183,11 @@ class TestProviders:
     def test_pieces_are_those_that_the_checker_counts(
         self, exported: Callable[..., Exported], accelerator: str
     ) -> None:
+        from mobilevit_deploy.targets.onnx.providers import offered
         from onnxruntime.tools.mobile_helpers import usability_checker
-        from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo
 
         path = exported("onnx", input="tensor").path
-        graph = ModelProtoWithShapeInfo(path).model_with_shape_info
+        graph = offered(path)
         if accelerator == "nnapi":
             told = usability_checker.check_nnapi_partitions(graph, True)
         else:
