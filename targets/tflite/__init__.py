@@ -22,7 +22,6 @@ _KERAS = "keras"
 _KERAS_WITH_TF_OPS = "keras-select-tf-ops"
 
 _INT8_DYNAMIC = tolerance.Tolerance(min_sqnr_db=12.0, min_top1=0.8, min_pixels=0.99)
-"""Measured: see README.md."""
 
 
 class TfliteTarget:
@@ -33,7 +32,13 @@ class TfliteTarget:
     extra = "tflite"
     libraries = ("litert-torch", "ai-edge-litert", "torch")
     converters = (_LITERT_TORCH, _KERAS, _KERAS_WITH_TF_OPS)
-    precisions = MappingProxyType({Precision.FP32: tolerance.FP32, Precision.INT8_DYNAMIC: _INT8_DYNAMIC})
+    precisions = MappingProxyType(
+        {
+            Precision.FP32: tolerance.FP32,
+            Precision.FP16: tolerance.FP16,
+            Precision.INT8_DYNAMIC: _INT8_DYNAMIC,
+        }
+    )
 
     def availability(self) -> Availability:
         """Usable wherever its libraries are installed; tensorflow, for ``keras``, is looked for at export."""
@@ -50,7 +55,9 @@ class TfliteTarget:
             "fold_batch_norm",
             "remove_dropout",
             "fold_query_scale",
+            "fold_layer_norm_affine",
             "patches_in_four_dimensions",
+            "tokens_as_matrix",
             "add_pooled_branch",
         )
 
