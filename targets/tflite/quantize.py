@@ -42,6 +42,7 @@ _IN_8_BITS = (
     "MUL",
     "PAD",
     "RESIZE_BILINEAR",
+    "SUB",
 )
 """Operators for which XNNPACK has kernels in 8 bits. It has none for the rest of a transformer, such as
 SOFTMAX: LiteRT's own take several times as long as in float, and split the graph."""
@@ -111,7 +112,7 @@ def _static(content: bytes, calibration: Calibration, float_modules: Sequence[st
 
     LayerNorm, softmax and the transformers' residual sums stay in float: their range is wide, and they take
     little time. So does the stem: within a picture of one colour it rounds every cell alike, and nothing
-    evens that out later. The classifier quantises its input on the fly and gives float logits, which 256
+    evens that out later; in float it is as fast. The classifier quantises its input on the fly and gives float logits, which 256
     steps would leave with ties.
     """
     graph = operators(content)
@@ -172,12 +173,18 @@ def operators(content: bytes) -> list[Operator]:
     return [
         Operator(
             kind=flatbuffer_utils.opcode_to_name(model, node.opcodeIndex),
-            module=module_of(graph.tensors[node.outputs[0]].name),
+            module=_module(graph, node),
             inputs=tuple(graph.tensors[place].name.decode() for place in node.inputs if place >= 0),
             outputs=tuple(graph.tensors[place].name.decode() for place in node.outputs),
         )
         for node in graph.operators
     ]
+
+
+def _module(graph: Any, node: Any) -> str:
+    # The graph's output has a name of its own: what writes it is known by its weights.
+    place = node.inputs[1] if node.outputs[0] in graph.outputs and len(node.inputs) > 1 else node.outputs[0]
+    return module_of(graph.tensors[place].name)
 
 
 def _rule(kind: str, config: Mapping[str, Any], pattern: str = ".*", *, algorithm: str = _MIN_MAX) -> Rule:
