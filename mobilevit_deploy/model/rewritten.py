@@ -78,7 +78,15 @@ class MatrixTransformer(Stack):
 class MatrixAttention(nn.Module):
     """Unscaled self-attention of several sequences that lie in one matrix."""
 
-    def __init__(self, attention: UnscaledAttention | BmmAttention | MatrixAttention, *, sequences: int) -> None:
+    num_heads: int
+    head_size: int
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+
+    def __init__(
+        self, attention: UnscaledAttention | BmmAttention | MatrixAttention, *, sequences: int
+    ) -> None:
         super().__init__()
         self.sequences = sequences
         self.num_heads = attention.num_heads
@@ -111,7 +119,7 @@ class CentredAttention(MatrixAttention):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[b*n, d] -> [b*n, d]."""
-        values = self.value(rows).reshape(self.sequences, -1, rows.shape[-1])  # [b, n, d]
+        values: Tensor = self.value(rows).reshape(self.sequences, -1, rows.shape[-1])  # [b, n, d]
         mean = values.mean(dim=1, keepdim=True)
         return (self._mix(rows, values - mean) + mean).reshape(rows.shape)
 

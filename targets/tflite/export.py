@@ -9,7 +9,7 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.artifact import TensorSpec, to_layout
 from mobilevit_deploy.conversion import conversion
 
 from .metadata import add_metadata, pack_labels
@@ -69,7 +69,12 @@ def _converted(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> byt
         return convert(graph, spec, options)
     from .from_torch import convert as convert_torch
 
-    return quantized(convert_torch(graph, spec), options)
+    content = convert_torch(graph, spec)
+    given, own = spec.input.layout, channels_last(spec.input).layout
+    pictures = (
+        [to_layout(array, given, own) for array in options.calibration.inputs] if options.calibration else []
+    )
+    return quantized(content, options.precision, pictures, options.float_modules)
 
 
 def _tidy(model: Any, given: str, wanted: str) -> None:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from mobilevit_deploy.conversion import conversion
 from mobilevit_deploy.quantize import Precision, inside
-from mobilevit_deploy.quantize.calibration import Calibration
-from mobilevit_deploy.target import ExportOptions
 
 from .names import module_of
 from .ranges import Ranges, narrow_before_silu, observed, symmetric
@@ -50,6 +48,9 @@ SOFTMAX: LiteRT's own take several times as long as in float, and split the grap
 _LISTS = re.compile(r"\.(?:layer|convs)(?=\.)")
 """Of the reference's modules, the lists, which a tensor's name leaves out."""
 
+_POOLED_BRANCH = re.compile(r"(?<=\.aspp)\.\d+\.conv_1x1(?=\.)")
+"""Of DeepLabV3 without its list, which the rewrite ``add_pooled_branch`` calls ``pooling``."""
+
 _RESIDUAL = re.compile(r"transformer\.\d+$")
 
 
@@ -75,20 +76,30 @@ class Operator:
         return "".join(f"{name};" for name in self.outputs)
 
 
-def quantized(content: bytes, options: ExportOptions) -> bytes:
-    """A float graph by litert-torch in the precision that ``options`` names.
+def quantized(
+    content: bytes,
+    precision: Precision,
+    pictures: Sequence[NDArray[Any]] = (),
+    float_modules: Sequence[str] = (),
+) -> bytes:
+    """A graph in another precision.
+
+    Args:
+        content: of litert-torch, in float.
+        precision: one of the target's.
+        pictures: for ``int8``, inputs of the graph on which its ranges are found.
+        float_modules: for ``int8``, modules of the reference that stay in float.
 
     Raises:
         ExportError: ai-edge-quantizer refused the graph.
     """
     with conversion("ai-edge-quantizer could not quantise the graph"):
-        if options.precision == Precision.FP16:
+        if precision == Precision.FP16:
             return _apply(content, [_rule(kind, _HALF, algorithm="float_casting") for kind in _WEIGHTED])
-        if options.precision == Precision.INT8_DYNAMIC:
+        if precision == Precision.INT8_DYNAMIC:
             return _apply(content, _dynamic_rules())
-        if options.precision == Precision.INT8:
-            assert options.calibration is not None, "the pipeline brings it for this precision"
-            return _static(content, options.calibration, options.float_modules)
+        if precision == Precision.INT8:
+            return _static(content, pictures, float_modules)
     return content
 
 
@@ -107,23 +118,24 @@ def _dynamic_rules() -> list[Rule]:
     ]
 
 
-def _static(content: bytes, calibration: Calibration, float_modules: Sequence[str]) -> bytes:
+def _static(content: bytes, pictures: Sequence[NDArray[Any]], float_modules: Sequence[str]) -> bytes:
     """Weights and activations in 8 bits wherever XNNPACK is faster for it, the rest in float.
 
     LayerNorm, softmax and the transformers' residual sums stay in float: their range is wide, and they take
     little time. So does the stem: within a picture of one colour it rounds every cell alike, and nothing
-    evens that out later; in float it is as fast. The classifier quantises its input on the fly and gives float logits, which 256
-    steps would leave with ties.
+    evens that out later; in float it is as fast. The classifier quantises its input on the fly and gives
+    float logits: in 256 steps there would be ties, and a picture unlike all those of the calibration would
+    exceed them.
     """
     graph = operators(content)
-    ranges = observed(content, calibration.inputs)
+    ranges = observed(content, pictures)
     _narrow(graph, ranges)
     return _apply(content, static_rules(graph, float_modules), ranges)
 
 
 def static_rules(graph: Iterable[Operator], float_modules: Sequence[str] = ()) -> list[Rule]:
     """The recipe of ``int8``: later rules win."""
-    kept = [_LISTS.sub("", f".{module}.").strip(".") for module in float_modules]
+    kept = [_path_in_graph(module) for module in float_modules]
     float_patterns, dynamic_patterns = [], []
     for node in graph:
         if _stays_float(node) or inside(node.module, kept):
@@ -134,6 +146,11 @@ def static_rules(graph: Iterable[Operator], float_modules: Sequence[str] = ()) -
     rules += [_rule(kind, {}, _any(float_patterns), algorithm="no_quantize") for kind in _IN_8_BITS]
     rules += [_rule(kind, _DYNAMIC, _any(dynamic_patterns)) for kind in _WEIGHTED]
     return rules
+
+
+def _path_in_graph(module: str) -> str:
+    """Where tensors' names have a module of the reference."""
+    return _POOLED_BRANCH.sub(".pooling", _LISTS.sub("", f".{module}.")).strip(".")
 
 
 def _stays_float(node: Operator) -> bool:
