@@ -25,6 +25,7 @@ from mobilevit_deploy.model.layers import ConvLayer, SelfAttention, Stack, Trans
 from mobilevit_deploy.model.mobilevit import MobileViTBlock, MobileViTModel
 from mobilevit_deploy.model.rewritten import (
     BmmAttention,
+    CentredAttention,
     LinearLayerNorm,
     MatrixAttention,
     MatrixTransformer,
@@ -97,6 +98,16 @@ def tokens_as_matrix(graph: nn.Module) -> None:
             _replace(block, Stack, MatrixTransformer)
 
 
+def centre_values(graph: nn.Module) -> None:
+    """Take the mean over all tokens out of attention's values, and add it to its result.
+
+    For graphs that compute in 8 bits, whose rounded probabilities do not add up to one. Keeps tokens in one
+    matrix too.
+    """
+    tokens_as_matrix(graph)
+    _replace(graph, MatrixAttention, CentredAttention)
+
+
 def fold_layer_norm_affine(graph: nn.Module) -> None:
     """Multiply each LayerNorm's scale and shift into the layers that read it.
 
@@ -164,6 +175,7 @@ REWRITES: Mapping[str, Rewrite] = MappingProxyType(
             fold_query_scale,
             attention_bmm,
             tokens_as_matrix,
+            centre_values,
             fold_layer_norm_affine,
             layer_norm_as_linear,
             silu_as_product,

@@ -78,7 +78,15 @@ class MatrixTransformer(Stack):
 class MatrixAttention(nn.Module):
     """Unscaled self-attention of several sequences that lie in one matrix."""
 
-    def __init__(self, attention: UnscaledAttention | BmmAttention, *, sequences: int) -> None:
+    num_heads: int
+    head_size: int
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+
+    def __init__(
+        self, attention: UnscaledAttention | BmmAttention | MatrixAttention, *, sequences: int
+    ) -> None:
         super().__init__()
         self.sequences = sequences
         self.num_heads = attention.num_heads
@@ -87,13 +95,33 @@ class MatrixAttention(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[b*n, d] -> [b*n, d]."""
-        query, key, value = (self._split(layer(rows)) for layer in (self.query, self.key, self.value))
+        return self._mix(rows, self.value(rows)).reshape(rows.shape)
+
+    def _mix(self, rows: Tensor, values: Tensor) -> Tensor:
+        query, key, value = (self._split(x) for x in (self.query(rows), self.key(rows), values))
         scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)  # [b, k, n, n]
         mixed = scores.softmax(dim=-1) @ value.transpose(1, 2)  # [b, k, n, e]
-        return mixed.transpose(1, 2).reshape(rows.shape)
+        return mixed.transpose(1, 2).reshape(self.sequences, -1, rows.shape[-1])  # [b, n, d]
 
     def _split(self, rows: Tensor) -> Tensor:
         return rows.reshape(self.sequences, -1, self.num_heads, self.head_size)  # [b, n, k, e]
+
+
+class CentredAttention(MatrixAttention):
+    """Attention whose values have a mean of zero; what they had is added to the result.
+
+    Exact, since the weights of a token's sum are probabilities. Rounded to 8 bits, 256 of them no longer add
+    up to one: what all values share, on a picture of one colour everything, would shrink or grow by that.
+    """
+
+    def __init__(self, attention: MatrixAttention) -> None:
+        super().__init__(attention, sequences=attention.sequences)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[b*n, d] -> [b*n, d]."""
+        values: Tensor = self.value(rows).reshape(self.sequences, -1, rows.shape[-1])  # [b, n, d]
+        mean = values.mean(dim=1, keepdim=True)
+        return (self._mix(rows, values - mean) + mean).reshape(rows.shape)
 
 
 class LinearLayerNorm(nn.Module):

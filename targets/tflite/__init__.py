@@ -23,6 +23,7 @@ _KERAS = "keras"
 _KERAS_WITH_TF_OPS = "keras-select-tf-ops"
 
 _INT8_DYNAMIC = tolerance.Tolerance(min_sqnr_db=12.0, min_top1=0.8, min_pixels=0.99)
+_INT8 = tolerance.Tolerance(min_sqnr_db=6.0, min_top1=0.8, min_pixels=0.98)
 """Measured: see README.md."""
 
 
@@ -34,7 +35,14 @@ class TfliteTarget:
     extra = "tflite"
     libraries = ("litert-torch", "ai-edge-litert", "torch")
     converters = (_LITERT_TORCH, _KERAS, _KERAS_WITH_TF_OPS)
-    precisions = MappingProxyType({Precision.FP32: tolerance.FP32, Precision.INT8_DYNAMIC: _INT8_DYNAMIC})
+    precisions = MappingProxyType(
+        {
+            Precision.FP32: tolerance.FP32,
+            Precision.FP16: tolerance.FP16,
+            Precision.INT8: _INT8,
+            Precision.INT8_DYNAMIC: _INT8_DYNAMIC,
+        }
+    )
 
     def availability(self) -> Availability:
         """Usable wherever its libraries are installed; tensorflow, for ``keras``, is looked for at export."""
@@ -51,7 +59,10 @@ class TfliteTarget:
             "fold_batch_norm",
             "remove_dropout",
             "fold_query_scale",
+            "fold_layer_norm_affine",
             "patches_in_four_dimensions",
+            "tokens_as_matrix",
+            *(("centre_values",) if options.precision == Precision.INT8 else ()),
             "add_pooled_branch",
         )
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +9,12 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.artifact import TensorSpec, to_layout
 from mobilevit_deploy.conversion import conversion
-from mobilevit_deploy.quantize import Precision
 
 from .metadata import add_metadata, pack_labels
+from .names import short
+from .quantize import quantized
 from .versions import declare_versions
 
 if TYPE_CHECKING:
@@ -24,20 +22,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mobilevit_deploy.target import ExportOptions, GraphSpec
-
-_CLASS_OF_MODULE = re.compile(rb"(?:\w+\.)+(?:\w*?_(?=[a-z0-9])|\w+/)")
-"""In litert-torch's names, all but ``query`` of ``torch.nn.modules.linear.Linear_query``, and the outermost
-module, which has a class alone."""
-
-_MOST_PARTS = 3
-"""Of a name that are kept: the innermost modules."""
-
-_FLOAT_DEPTHWISE = {
-    "regex": ".*",
-    "operation": "DEPTHWISE_CONV_2D",
-    "algorithm_key": "no_quantize",
-    "op_config": {},
-}
 
 _SIGNATURE = "serving_default"
 
@@ -86,30 +70,18 @@ def _converted(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> byt
     from .from_torch import convert as convert_torch
 
     content = convert_torch(graph, spec)
-    return _quantized(content) if options.precision == Precision.INT8_DYNAMIC else content
-
-
-def _quantized(content: bytes) -> bytes:
-    """Weights in 8 bits, a scale a channel, multiplied with activations quantised on the fly.
-
-    The recipe "legacy" leaves layers of less than 1,024 weights alone, as TensorFlow's converter does: that
-    costs 35 kB. Depthwise convolutions stay in float too: they hold 1 % of the weights, and XNNPACK has no
-    kernel for such a one in 8 bits, so that each would split the graph. Together that gains 6 dB.
-    """
-    with conversion("ai-edge-quantizer could not quantise the graph"):
-        from ai_edge_quantizer import quantizer, recipe
-
-        rules = [*recipe.dynamic_legacy_wi8_afp32(), _FLOAT_DEPTHWISE]
-        with redirect_stderr(io.StringIO()):  # a progress bar that its own switch does not turn off
-            model = quantizer.Quantizer(bytearray(content), rules).quantize(enable_progress_report=False)
-        return bytes(model.quantized_model)
+    given, own = spec.input.layout, channels_last(spec.input).layout
+    pictures = (
+        [to_layout(array, given, own) for array in options.calibration.inputs] if options.calibration else []
+    )
+    return quantized(content, options.precision, pictures, options.float_modules)
 
 
 def _tidy(model: Any, given: str, wanted: str) -> None:
     """Gives input and output their names, and a signature with these; takes out what no one reads."""
     (graph,) = model.subgraphs
     for tensor in graph.tensors:
-        tensor.name = _short(tensor.name)
+        tensor.name = short(tensor.name)
         if tensor.quantization is not None and tensor.quantization.scale is None:
             tensor.quantization = None
     signature = schema.SignatureDefT()
@@ -117,15 +89,6 @@ def _tidy(model: Any, given: str, wanted: str) -> None:
     signature.inputs = _ends(graph, graph.inputs, given)
     signature.outputs = _ends(graph, graph.outputs, wanted)
     model.signatureDefs = [signature]
-
-
-def _short(name: bytes) -> bytes:
-    """A tensor's name, for people who look at the graph; whole, names are up to 13 % of the file.
-
-    litert-torch gives the full path of classes and modules, TensorFlow joins the paths of all that it fused.
-    """
-    path = _CLASS_OF_MODULE.sub(b"", name).split(b";")[0].split(b"/")
-    return b"/".join(path[-_MOST_PARTS:])
 
 
 class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.conversion import conversion
+from mobilevit_deploy.errors import ExportError
 from mobilevit_deploy.model.graph import MaskGraph, PictureGraph
 from mobilevit_deploy.quantize import Precision
 
@@ -25,15 +26,21 @@ def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
     Args:
         graph: no rewrites have changed the model inside.
         spec: what it takes and gives.
-        options: ``int8-dynamic`` is TensorFlow's ``Optimize.DEFAULT``; ``keras-select-tf-ops`` lets the
-            converter fall back to TensorFlow's operators, as MobileViT's documentation page does.
+        options: ``int8-dynamic`` is TensorFlow's ``Optimize.DEFAULT``, ``fp16`` the same with float16
+            weights; ``keras-select-tf-ops`` lets the converter fall back to TensorFlow's operators, as
+            MobileViT's documentation page does.
 
     Raises:
-        ExportError: TensorFlow refused the graph.
+        ExportError: TensorFlow refused the graph, or the precision is ``int8``.
         TargetError: tensorflow is not installed.
     """
     from mobilevit_deploy.model.keras import twin_of
 
+    if options.precision == Precision.INT8:
+        raise ExportError(
+            f"The converter '{options.converter}' does not write int8: TensorFlow's is slower than fp32.",
+            remedy="Leave out --converter, or take --precision int8-dynamic.",
+        )
     with conversion("TensorFlow could not convert the graph"):
         import tensorflow as tf
 
@@ -44,8 +51,10 @@ def convert(graph: nn.Module, spec: GraphSpec, options: ExportOptions) -> bytes:
         if options.converter == SELECT_TF_OPS:
             builtin, fallback = tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS
             converter.target_spec.supported_ops = [builtin, fallback]
-        if options.precision == Precision.INT8_DYNAMIC:
+        if options.precision != Precision.FP32:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if options.precision == Precision.FP16:
+            converter.target_spec.supported_types = [tf.float16]
         return bytes(converter.convert())
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-_PER_CHANNEL_HYBRID = MappingProxyType(
+_SCALE_A_CHANNEL = MappingProxyType(
     {
         schema.BuiltinOperator.CONV_2D: 5,
         schema.BuiltinOperator.DEPTHWISE_CONV_2D: 6,
         schema.BuiltinOperator.FULLY_CONNECTED: 12,
     }
 )
-"""Of a float operator whose weights have 8 bits and a scale a channel: TensorFlow's ``op_version.cc``."""
+"""Of an operator with 8-bit weights, a scale a channel, whose input is float; of a fully connected one, whatever
+its input is: TensorFlow's ``op_version.cc``."""
 
 
 def declare_versions(model: Any) -> None:
@@ -27,19 +28,20 @@ def declare_versions(model: Any) -> None:
     Args:
         model: object tree of ``flatbuffer_utils``; changed in place.
     """
-    for code, wanted in _hybrids(model):
+    for code, wanted in _per_channel(model):
         code.version = max(code.version, wanted)
 
 
-def _hybrids(model: Any) -> Iterator[tuple[Any, int]]:
+def _per_channel(model: Any) -> Iterator[tuple[Any, int]]:
     for graph in model.subgraphs:
         for node in graph.operators:
             code = model.operatorCodes[node.opcodeIndex]
-            if code.builtinCode not in _PER_CHANNEL_HYBRID:
+            if code.builtinCode not in _SCALE_A_CHANNEL:
                 continue
             given, weights = (graph.tensors[place] for place in node.inputs[:2])
-            if given.type == schema.TensorType.FLOAT32 and _scales(weights) > 1:
-                yield code, _PER_CHANNEL_HYBRID[code.builtinCode]
+            dense = code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED
+            if (dense or given.type == schema.TensorType.FLOAT32) and _scales(weights) > 1:
+                yield code, _SCALE_A_CHANNEL[code.builtinCode]
 
 
 def _scales(tensor: Any) -> int:
