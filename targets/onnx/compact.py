@@ -40,7 +40,9 @@ def _name_rounding(node: ir.Node) -> None:
     node.name = node.outputs[0].name = f"{name}_q"
     _input(node, 1).name, _input(node, 2).name = f"{name}_scale", f"{name}_zero"
     for reader in node.outputs[0].consumers():
-        reader.name = reader.outputs[0].name = f"{name}_dq"
+        reader.name = f"{name}_dq"
+        if not reader.outputs[0].is_graph_output():
+            reader.outputs[0].name = reader.name
 
 
 def _name_weight(node: ir.Node) -> None:

@@ -49,6 +49,7 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, 
         ClearMetadataAndDocStringPass()(converted)
     with conversion(f"ONNX Runtime could not write the graph in {options.precision}"):
         model = ir.from_proto(in_precision(ir.to_proto(converted), options, modules, out.parent))
+        model.graph.sort()  # the converter to fp16 appends its first node
         compact(model)
         write_metadata(model, spec)
         file = ir.to_proto(model)
