@@ -20,7 +20,7 @@ from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass impor
 from executorch.backends.xnnpack._passes.fuse_activation_pass import FuseActivationPass
 from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
 from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
-from executorch.backends.xnnpack.partition.config.generic_node_configs import SigmoidConfig
+from executorch.backends.xnnpack.partition.config.generic_node_configs import BMMConfig, SigmoidConfig
 from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import EdgeCompileConfig, ExecutorchProgramManager, to_edge
@@ -53,15 +53,22 @@ def lower(exported: torch.export.ExportedProgram, constants: Mapping[str, Any]) 
         return edge.to_backend(XnnpackPartitioner(configs=_OPERATORS)).to_executorch()
 
 
-class QuantisableSigmoid(SigmoidConfig):  # type: ignore[misc]  # ExecuTorch has no types
-    """A sigmoid in 8 bits too, which XNNPACK looks up in a table."""
-
+class _InEightBitsToo:
     def supported_precision_types(self) -> list[Any]:
-        """Of ``ConfigPrecisionType``."""
         return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
 
 
-_OPERATORS = [QuantisableSigmoid if kind is SigmoidConfig else kind for kind in ALL_PARTITIONER_CONFIGS]
+class Sigmoid(_InEightBitsToo, SigmoidConfig):  # type: ignore[misc]  # ExecuTorch has no types
+    """A sigmoid, in 8 bits a table; ExecuTorch offers XNNPACK's alone in float."""
+
+
+class MatrixProduct(_InEightBitsToo, BMMConfig):  # type: ignore[misc]  # ExecuTorch has no types
+    """A product of two activations, likewise."""
+
+
+_OURS = {SigmoidConfig: Sigmoid, BMMConfig: MatrixProduct}
+
+_OPERATORS = [_OURS.get(kind, kind) for kind in ALL_PARTITIONER_CONFIGS]
 
 
 @contextmanager

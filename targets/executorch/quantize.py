@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationConfig,
     QuantizationSpec,
+    SharedQuantizationSpec,
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
@@ -78,8 +81,8 @@ class HalfGraph(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """As ``graph``."""
-        values = given.permute(0, 3, 1, 2) if self.takes_picture else given
-        result: Tensor = self.tensor_graph(values.half())
+        values = given.half()
+        result: Tensor = self.tensor_graph(values.permute(0, 3, 1, 2) if self.takes_picture else values)
         return result.float() if result.is_floating_point() else result
 
 
@@ -128,10 +131,25 @@ class MixedQuantizer(XNNPACKQuantizer):  # type: ignore[misc]  # ExecuTorch has 
             node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
                 input_qspec_map={node.args[0]: _BEFORE_SILU}, output_qspec=_SIGMOIDS, _annotated=True
             )
+        self._annotate_attention(model)
         super().annotate(model)
         for node in sigmoids:
             _share_range(node.args[0])
         return model
+
+    def _annotate_attention(self, model: torch.fx.GraphModule) -> None:
+        """XNNPACK multiplies two activations in 8 bits only if the second one's zero point is 0."""
+        products = [node for node in model.graph.nodes if node.target == aten.bmm.default]
+        for node in products:
+            left, right = node.args
+            source = _source(right)
+            if self.filter_fn(node) and self.filter_fn(source):
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                    input_qspec_map={left: _ACTIVATIONS, right: SharedQuantizationSpec(right)},
+                    output_qspec=_ACTIVATIONS,
+                    _annotated=True,
+                )
+                OP_TO_ANNOTATOR["linear"](model, _TO_SYMMETRIC, functools.partial(operator.is_, source))
 
     def _in_8_bits(self, node: Node) -> bool:
         return not (
@@ -143,6 +161,13 @@ class MixedQuantizer(XNNPACKQuantizer):  # type: ignore[misc]  # ExecuTorch has 
     def _classifies(self, node: Node) -> bool:
         path = _module(node)
         return inside(path, _DYNAMIC_MODULES) and not inside(path, self.float_modules)
+
+
+def _source(node: Node) -> Node:
+    """The linear layer whose output is only moved on the way to ``node``."""
+    while node.target != aten.linear.default:
+        (node,) = node.all_input_nodes
+    return node
 
 
 def _share_range(before_silu: Node) -> None:
@@ -197,6 +222,10 @@ _WEIGHTS = QuantizationSpec(
     observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=_SMALLEST_SCALE),
 )
 
+
+_TO_SYMMETRIC = QuantizationConfig(
+    _ACTIVATIONS, dataclasses.replace(_ACTIVATIONS, qscheme=torch.per_tensor_symmetric), _WEIGHTS, None
+)
 
 _DYNAMIC = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
 
