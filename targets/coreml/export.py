@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from mobilevit_deploy.task import Task
 from .classifier import make_classifier
 from .metadata import write_metadata
 from .package import MODEL_FILE
+from .quantize import COMPRESSED, compress
 from .toolkit import load_coremltools, quiet
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ def write_package(graph: nn.Module, spec: GraphSpec, precision: Precision, out: 
                 skip_model_load=True,  # compiling for this machine proves nothing here
                 package_dir=str(package),
             )
+            if precision in COMPRESSED:
+                model = compress(model)
+                shutil.rmtree(package)
+                model.save(str(package))
         written = model.get_spec()
         if classifies:
             make_classifier(written, _PROBABILITIES, spec.card.labels)
@@ -129,7 +135,7 @@ def _exported_program(graph: nn.Module, spec: GraphSpec) -> torch.export.Exporte
 
 
 def _compute_precision(ct: Any, precision: Precision) -> Any:
-    return {Precision.FP32: ct.precision.FLOAT32, Precision.FP16: ct.precision.FLOAT16}[precision]
+    return ct.precision.FLOAT32 if precision is Precision.FP32 else ct.precision.FLOAT16
 
 
 def _rewrite(file: Path, content: bytes) -> None:

@@ -178,6 +178,8 @@ def _constant(value: Any) -> Value:
     array = np.asarray(value)
     if array.dtype.kind == "f":
         return torch.tensor(array.astype(np.float32))
+    if array.dtype.itemsize == 1 and array.dtype != bool and array.ndim:
+        return torch.tensor(array)  # weights, in 8 bits or fewer
     return array.tolist()
 
 

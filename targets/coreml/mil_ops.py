@@ -5,7 +5,7 @@ point tensors arrive as float32, whatever the program declares, and are rounded 
 interpreter afterwards. Constants that are not floating point (shapes, axes, flags, modes) arrive as Python
 values; an optional input that the program leaves out is not passed unless MIL has a default for it.
 
-Source: the definitions in coremltools, ``converters/mil/mil/ops/defs`` (iOS 15 and 16). To add an operation,
+Source: the definitions in coremltools, ``converters/mil/mil/ops/defs`` (iOS 15, 16 and 18). To add an operation,
 write it here, enter it in ``OPERATIONS``, and compare it with numpy in tests/targets/coreml/test_mil_ops.py.
 """
 
@@ -42,6 +42,42 @@ def concat(*, values: Sequence[Tensor], axis: int, interleave: bool) -> Tensor:
     if interleave:
         raise NotImplementedError("concat with interleave")
     return torch.cat(list(values), dim=axis)
+
+
+def constexpr_affine_dequantize(
+    *, quantized_data: Tensor, zero_point: Tensor | int, scale: Tensor, axis: int
+) -> Tensor:
+    """``scale * (quantized_data - zero_point)``; a vector of either holds a value for each slice of axis."""
+    lengths = [1] * quantized_data.dim()
+    lengths[axis] = -1
+    shift = torch.as_tensor(zero_point, dtype=torch.float32).reshape(-1)
+    scale = scale.reshape(-1)
+    return scale.reshape(lengths) * (quantized_data.to(torch.float32) - shift.reshape(lengths))
+
+
+def constexpr_lut_to_dense(
+    *, indices: Tensor, lut: Tensor, shape: Sequence[int] | None = None, vector_axis: int | None = None
+) -> Tensor:
+    """The palette's entry at each index.
+
+    iOS 16 gives ``shape``, one palette, and indices packed into bytes, the lowest bits first. iOS 18 gives
+    indices of the result's shape, and palettes [groups along each axis, entries, 1].
+    """
+    if vector_axis is not None or (shape is None and lut.shape[-1] != 1):
+        raise NotImplementedError("constexpr_lut_to_dense with palettes of vectors")
+    if shape is not None:
+        return lut[_unpacked(indices, lut.numel().bit_length() - 1, math.prod(shape))].reshape(shape)
+    palettes = lut.squeeze(-1)
+    for axis, length in enumerate(indices.shape):
+        palettes = palettes.repeat_interleave(length // palettes.shape[axis], dim=axis)
+    return palettes.gather(-1, indices.long().unsqueeze(-1)).squeeze(-1)
+
+
+def _unpacked(content: Tensor, bits: int, count: int) -> Tensor:
+    """The first ``count`` numbers of ``bits`` bits in a string of bytes, least significant bits first."""
+    single = (content.to(torch.int64)[:, None] >> torch.arange(8)) & 1
+    numbers = single.reshape(-1)[: count * bits].reshape(count, bits)
+    return (numbers << torch.arange(bits)).sum(dim=1)
 
 
 def conv(
@@ -207,6 +243,8 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             cast,
             clip,
             concat,
+            constexpr_affine_dequantize,
+            constexpr_lut_to_dense,
             conv,
             gelu,
             layer_norm,

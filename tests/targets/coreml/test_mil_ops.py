@@ -44,6 +44,8 @@ TESTED = {
     "cast",
     "clip",
     "concat",
+    "constexpr_affine_dequantize",
+    "constexpr_lut_to_dense",
     "conv",
     "gelu",
     "layer_norm",
@@ -368,3 +370,57 @@ def test_no_operation_changes_its_arguments() -> None:
     for run in cases.values():
         run()
         assert torch.equal(x, before)
+
+
+class TestCompressedWeights:
+    """Integers go in as they are, never as floats."""
+
+    @pytest.mark.parametrize("axis", [0, 1, -1])
+    def test_affine_dequantize_has_a_scale_and_a_shift_for_each_slice(self, axis: int) -> None:
+        data = np.random.default_rng(0).integers(-127, 128, (3, 3, 3)).astype(np.int8)
+        scale, shift = np.array([0.5, 2, 0.25], np.float32), np.array([0, 3, -7], np.int8)
+        result = OPERATIONS["constexpr_affine_dequantize"](
+            quantized_data=torch.tensor(data),
+            zero_point=torch.tensor(shift),
+            scale=torch.tensor(scale),
+            axis=axis,
+        )
+        moved = np.moveaxis(data.astype(np.float64), axis, -1)
+        np.testing.assert_array_equal(result, np.moveaxis((moved - shift) * scale, -1, axis))
+
+    def test_affine_dequantize_with_one_scale(self) -> None:
+        result = OPERATIONS["constexpr_affine_dequantize"](
+            quantized_data=torch.tensor([[250, 3]], dtype=torch.uint8),
+            zero_point=5,
+            scale=torch.tensor(0.5),
+            axis=0,
+        )
+        assert result.tolist() == [[122.5, -1.0]]
+
+    @pytest.mark.parametrize("bits", [1, 2, 4, 6, 8])
+    def test_packed_indices_start_with_the_lowest_bit(self, bits: int) -> None:
+        """iOS 16; an index may lie in two bytes."""
+        indices = np.random.default_rng(bits).integers(0, 2**bits, 35)
+        lut = values(2**bits)
+        stream = [int(index) >> bit & 1 for index in indices for bit in range(bits)]
+        packed = np.packbits(stream, bitorder="little")
+        result = OPERATIONS["constexpr_lut_to_dense"](
+            indices=torch.tensor(packed), lut=torch.tensor(lut, dtype=torch.float32), shape=[5, 7]
+        )
+        np.testing.assert_array_equal(result, lut[indices].reshape(5, 7))
+
+    def test_groups_of_channels_have_palettes_of_their_own(self) -> None:
+        """iOS 18: [6, 4] in three groups of two rows."""
+        indices = np.random.default_rng(0).integers(0, 16, (6, 4)).astype(np.uint8)
+        lut = values(3, 1, 16, 1)
+        result = OPERATIONS["constexpr_lut_to_dense"](
+            indices=torch.tensor(indices), lut=torch.tensor(lut, dtype=torch.float32)
+        )
+        expected = [[lut[row // 2, 0, index, 0] for index in indices[row]] for row in range(6)]
+        np.testing.assert_array_equal(result, expected)
+
+    def test_palettes_of_vectors_are_refused(self) -> None:
+        with pytest.raises(NotImplementedError, match="vectors"):
+            OPERATIONS["constexpr_lut_to_dense"](
+                indices=torch.zeros(2, 2, dtype=torch.uint8), lut=torch.zeros(1, 1, 16, 2)
+            )
