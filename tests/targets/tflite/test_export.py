@@ -40,6 +40,8 @@ GRAPHS = {
     "litert-torch, map of a picture": ("segmented", {"converter": "litert-torch"}),
     "litert-torch, mask of a picture": ("segmented", {"converter": "litert-torch", "argmax": True}),
     "litert-torch, 8 bits": ("exported", {"converter": "litert-torch", "precision": "int8-dynamic"}),
+    "litert-torch, 16 bits": ("exported", {"converter": "litert-torch", "precision": "fp16"}),
+    "litert-torch, computing in 8 bits": ("exported", {"converter": "litert-torch", "precision": "int8"}),
     "litert-torch, map in 8 bits": ("segmented", {"converter": "litert-torch", "precision": "int8-dynamic"}),
     "keras, classes of a picture": ("exported", {"converter": "keras"}),
     "keras, map of a tensor": ("segmented", {"converter": "keras", "input": Input.TENSOR}),
