@@ -15,8 +15,8 @@ _SCALE_A_CHANNEL = MappingProxyType(
         schema.BuiltinOperator.FULLY_CONNECTED: 12,
     }
 )
-"""Of an operator with 8-bit weights, a scale a channel, whose input is float; of a fully connected one,
-whatever its input is: TensorFlow's ``op_version.cc``."""
+"""Of an operator with 8-bit weights, a scale a channel, and a float input; of a fully connected one with any
+input: TensorFlow's ``op_version.cc``."""
 
 
 def declare_versions(model: Any) -> None:

@@ -184,14 +184,26 @@ class TestInt8File:
     ) -> None:
         made = exported("tflite", "int8")
         model = read(made.path)
-        (graph,) = model.subgraphs
-        (tensor,) = (t for t in graph.tensors if t.name.endswith(b"3/fusion/convolution;3"))
-        tensor.quantization.scale = [factor * float(tensor.quantization.scale[0])]
+        for tensor in self.weights_and_bias(model, of=b"3/fusion/convolution"):
+            tensor.quantization.scale = [factor * float(scale) for scale in tensor.quantization.scale]
         path = tmp_path / "wrong.tflite"
         path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
         artifact, _ = open_artifact(made.path)
         parity = check(replace(artifact, path=path), get_target("tflite"), reference)
         assert parity.verdict == "fail"
+        assert any("SQNR" in reason for reason in parity.reasons)
+
+    @staticmethod
+    def weights_and_bias(model: Any, of: bytes) -> list[Any]:
+        """Constants of the convolution that writes the tensor named ``of``."""
+        (graph,) = model.subgraphs
+        (node,) = (
+            node
+            for node in graph.operators
+            if flatbuffer_utils.opcode_to_name(model, node.opcodeIndex) == "CONV_2D"
+            and graph.tensors[node.outputs[0]].name == of
+        )
+        return [graph.tensors[place] for place in node.inputs[1:]]
 
     def test_keras_converters_refuse(self, reference: Reference, tmp_path: Path) -> None:
         pytest.importorskip("tensorflow")
