@@ -53,7 +53,8 @@ def write_onnx(graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, 
         compact(model)
         write_metadata(model, spec)
         file = ir.to_proto(model)
-        del file.graph.value_info[:]  # the shape of every tensor, which every reader infers
+        if options.precision.quantised:
+            del file.graph.value_info[:]  # every tensor's shape, which readers infer: a tenth of a small file
     onnx.save(file, out)
     with conversion("onnx.checker refuses the converted graph"):
         onnx.checker.check_model(out, full_check=True)

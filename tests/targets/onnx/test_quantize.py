@@ -119,10 +119,8 @@ class TestInt8:
     def test_wrong_scale_is_caught(self, exported: Export, reference: Reference, tmp_path: Path) -> None:
         path = exported("onnx", "int8").path
         model = onnx.load(path)
-        scale = next(
-            w for w in model.graph.initializer if w.name.startswith("silu") and w.name.endswith("scale")
-        )
-        scale.CopyFrom(numpy_helper.from_array(3 * numpy_helper.to_array(scale), scale.name))
+        (scale,) = [weight for weight in model.graph.initializer if weight.name == "conv2d_1_w_scale"]
+        scale.CopyFrom(numpy_helper.from_array(4 * numpy_helper.to_array(scale), scale.name))
         onnx.save(model, tmp_path / "wrong.onnx")
         parity = check(
             replace(open_artifact(path)[0], path=tmp_path / "wrong.onnx"), get_target("onnx"), reference
