@@ -24,6 +24,7 @@ from executorch.backends.xnnpack.partition.config.generic_node_configs import BM
 from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import EdgeCompileConfig, ExecutorchProgramManager, to_edge
+from executorch.exir.verification.verifier import EXIREdgeDialectVerifier
 from torch.fx import traceback
 
 aten = torch.ops.aten
@@ -50,7 +51,10 @@ def lower(exported: torch.export.ExportedProgram, constants: Mapping[str, Any]) 
     config = EdgeCompileConfig(_check_ir_validity=False, preserve_ops=_WHOLE)
     with _few_passes(), _short_history():
         edge = to_edge(exported, constant_methods=dict(constants), compile_config=config)
-        return edge.to_backend(XnnpackPartitioner(configs=_OPERATORS)).to_executorch()
+        left = edge.to_backend(XnnpackPartitioner(configs=_OPERATORS))
+        # Of what is left for the portable operators, which are not all there are.
+        EXIREdgeDialectVerifier(class_only=True)()(left.exported_program().graph_module)
+        return left.to_executorch()
 
 
 class _InEightBitsToo:
