@@ -7,8 +7,11 @@ project's graphs do not have (BatchNorm, PReLU, 1-D convolutions), or verify wha
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,11 +22,13 @@ from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass impor
 )
 from executorch.backends.xnnpack._passes.fuse_activation_pass import FuseActivationPass
 from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
+from executorch.backends.xnnpack.operators import node_visitor
 from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
 from executorch.backends.xnnpack.partition.config.generic_node_configs import BMMConfig, SigmoidConfig
 from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir import EdgeCompileConfig, ExecutorchProgramManager, to_edge
+from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, ExecutorchProgramManager, to_edge
+from executorch.exir.verification.verifier import EXIREdgeDialectVerifier
 from torch.fx import traceback
 
 aten = torch.ops.aten
@@ -39,6 +44,12 @@ _PASSES = [
 ]
 """Of XNNPACK's 17 passes, those that find something to do: ReLU joins its convolution, maps become NHWC."""
 
+_SHORT_NAMES = SimpleNamespace(sha256=functools.partial(hashlib.blake2b, digest_size=8))
+"""Each of the 350 weights is named, twice, by the digest of its content. 64 bits tell them apart."""
+
+_ALIGNMENT = 16
+"""Bytes, of each weight in the file: XNNPACK needs no more. ExecuTorch's 128 would pad 350 weights."""
+
 
 def lower(exported: torch.export.ExportedProgram, constants: Mapping[str, Any]) -> ExecutorchProgramManager:
     """Lower a graph to XNNPACK. What that does not take stays, for ExecuTorch's portable (slow) operators.
@@ -48,9 +59,16 @@ def lower(exported: torch.export.ExportedProgram, constants: Mapping[str, Any]) 
         constants: methods of the program that take nothing, and what each gives.
     """
     config = EdgeCompileConfig(_check_ir_validity=False, preserve_ops=_WHOLE)
-    with _few_passes(), _short_history():
+    with (
+        _replaced(xnnpack_preprocess, "XNNPACKPassManager", _pass_manager),
+        _replaced(traceback, "NodeSource", _LastSource),
+        _replaced(node_visitor, "hashlib", _SHORT_NAMES),
+    ):
         edge = to_edge(exported, constant_methods=dict(constants), compile_config=config)
-        return edge.to_backend(XnnpackPartitioner(configs=_OPERATORS)).to_executorch()
+        left = edge.to_backend(XnnpackPartitioner(configs=_OPERATORS))
+        # Of what is left for the portable operators, which are not all there are.
+        EXIREdgeDialectVerifier(class_only=True)()(left.exported_program().graph_module)
+        return left.to_executorch(ExecutorchBackendConfig(segment_alignment=_ALIGNMENT))
 
 
 class _InEightBitsToo:
@@ -71,24 +89,13 @@ _OURS = {SigmoidConfig: Sigmoid, BMMConfig: MatrixProduct}
 _OPERATORS = [_OURS.get(kind, kind) for kind in ALL_PARTITIONER_CONFIGS]
 
 
-@contextmanager
-def _few_passes() -> Iterator[None]:
-    with _replaced(xnnpack_preprocess, "XNNPACKPassManager", _pass_manager):
-        yield
-
-
 def _pass_manager(exported: Any, passes: Any = None) -> XNNPACKPassManager:
     return XNNPACKPassManager(exported, passes=passes or _PASSES)
 
 
-@contextmanager
-def _short_history() -> Iterator[None]:
-    """Keep of a node's history the last step: each pass copies all before it, a sixth of the time."""
-    with _replaced(traceback, "NodeSource", _LastSource):
-        yield
-
-
 class _LastSource(traceback.NodeSource):
+    """Of a node's history, the last step. Each pass copies all that it finds: a sixth of the time."""
+
     def __init__(self, node: Any, pass_name: str = "", action: Any = None) -> None:
         super().__init__(None, pass_name, action)
         if node is not None:
