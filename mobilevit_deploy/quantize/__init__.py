@@ -25,8 +25,8 @@ class Precision(StrEnum):
 
     @property
     def calibrated(self) -> bool:
-        """Whether its ranges are found on pictures."""
-        return self is Precision.INT8
+        """Whether its ranges, or its palettes, are found on pictures."""
+        return self in (Precision.INT8, Precision.PALETTE6, Precision.PALETTE4)
 
     @property
     def quantised(self) -> bool:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from mobilevit_deploy.description import Description
     from mobilevit_deploy.inspection import Inspection
 
-_INT8_WEIGHTS = tolerance.Tolerance(min_sqnr_db=20.0, min_top1=0.95, min_pixels=0.99)
-"""Rounding weights to 255 levels a channel leaves 27 dB on the bundled classifier's worst input."""
+_INT8_WEIGHTS = tolerance.Tolerance(min_sqnr_db=20.0, min_top1=0.95, min_pixels=0.99, tie=2e-2)
+_PALETTE = tolerance.Tolerance(min_sqnr_db=14.0, min_top1=0.9, min_pixels=0.98, tie=5e-2)
+_INT8 = tolerance.Tolerance(min_sqnr_db=10.0, min_top1=0.9, min_pixels=0.98, tie=5e-2)
+"""Below what was seen on the bundled models, at 96 and 256 pixels, with either input; see the README."""
 
 
 class CoremlTarget:
@@ -34,7 +36,10 @@ class CoremlTarget:
         {
             Precision.FP32: tolerance.FP32,
             Precision.FP16: tolerance.FP16,
+            Precision.INT8: _INT8,
             Precision.INT8_WEIGHTS: _INT8_WEIGHTS,
+            Precision.PALETTE6: _PALETTE,
+            Precision.PALETTE4: _PALETTE,
         }
     )
 
@@ -71,7 +76,7 @@ class CoremlTarget:
         from .export import write_package
         from .metadata import PIXEL_BUFFER
 
-        write_package(graph, spec, options.precision, out)
+        write_package(graph, spec, options, out)
         given = spec.input.model_copy(update={"container": PIXEL_BUFFER}) if spec.takes_image else spec.input
         return Artifact(out, self.name, options.precision, (given,), (spec.output,))
 

@@ -21,23 +21,23 @@ from mobilevit_deploy.task import Task
 from .classifier import make_classifier
 from .metadata import write_metadata
 from .package import MODEL_FILE
-from .quantize import COMPRESSED, compress
+from .quantize import encode, prepare
 from .toolkit import load_coremltools, quiet
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.target import GraphSpec
+    from mobilevit_deploy.target import ExportOptions, GraphSpec
 
 _LEVELS = 256
 _PROBABILITIES = "probabilities"
 
 
-def write_package(graph: nn.Module, spec: GraphSpec, precision: Precision, out: Path) -> None:
-    """Write ``graph`` as an ML program for iOS 16 and later.
+def write_package(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> None:
+    """Write ``graph`` as an ML program, for the oldest system that can run it.
 
     Args:
         graph: in evaluation mode, maps ``spec.input`` to ``spec.output``.
         spec: what it takes and gives, and what the package says about itself.
-        precision: of weights and activations; inputs and outputs do not depend on it.
+        options: its precision is that of weights and activations; inputs and outputs do not depend on it.
         out: folder to be made, in one that exists.
 
     Raises:
@@ -50,22 +50,23 @@ def write_package(graph: nn.Module, spec: GraphSpec, precision: Precision, out: 
     with _scratch_beside(out) as scratch:
         package = scratch / out.name
         with conversion("coremltools could not convert the graph"), quiet():
-            program = _exported_program(_converted_part(graph, spec, classifies), spec)
+            prepared = prepare(graph, options)
+            program = _exported_program(_converted_part(prepared, spec, classifies), spec)
             model = ct.convert(
                 program,
                 convert_to="mlprogram",
-                minimum_deployment_target=ct.target.iOS16,
-                compute_precision=_compute_precision(ct, precision),
+                minimum_deployment_target=_deployment_target(ct, options.precision),
+                compute_precision=_compute_precision(ct, options.precision),
                 inputs=[_input_type(ct, spec)],
                 outputs=[ct.TensorType(name=name, dtype=dtype) for name in names],
                 skip_model_load=True,  # compiling for this machine proves nothing here
                 package_dir=str(package),
             )
-            if precision in COMPRESSED:
-                model = compress(model)
+            encoded = encode(model, options.precision)
+            if encoded is not model:
                 shutil.rmtree(package)
-                model.save(str(package))
-        written = model.get_spec()
+                encoded.save(str(package))
+        written = encoded.get_spec()
         if classifies:
             make_classifier(written, _PROBABILITIES, spec.card.labels)
         write_metadata(written.description, spec)
@@ -132,6 +133,11 @@ def _exported_program(graph: nn.Module, spec: GraphSpec) -> torch.export.Exporte
         program = torch.export.export(graph, (torch.zeros(_shape(spec)),))
         converted: torch.export.ExportedProgram = program.run_decompositions({})
     return converted
+
+
+def _deployment_target(ct: Any, precision: Precision) -> Any:
+    # Quantised activations came with iOS 17; weights in few bits, and one palette for each tensor, with 16.
+    return ct.target.iOS17 if precision is Precision.INT8 else ct.target.iOS16
 
 
 def _compute_precision(ct: Any, precision: Precision) -> Any:

@@ -20,7 +20,14 @@ from mobilevit_deploy.errors import SessionError
 
 from .mil_ops import OPERATIONS, Operation
 
-_DTYPES = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
+_DTYPES = {
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int32": torch.int32,
+    "bool": torch.bool,
+}
 
 Value = Any  # a float32 tensor, or a constant that is no floating point number as a Python value
 

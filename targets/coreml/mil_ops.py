@@ -5,7 +5,7 @@ point tensors arrive as float32, whatever the program declares, and are rounded 
 interpreter afterwards. Constants that are not floating point (shapes, axes, flags, modes) arrive as Python
 values; an optional input that the program leaves out is not passed unless MIL has a default for it.
 
-Source: the definitions in coremltools, ``converters/mil/mil/ops/defs`` (iOS 15, 16 and 18). To add an operation,
+Source: the definitions in coremltools, ``converters/mil/mil/ops/defs`` (iOS 15 to 18). To add an operation,
 write it here, enter it in ``OPERATIONS``, and compare it with numpy in tests/targets/coreml/test_mil_ops.py.
 """
 
@@ -48,11 +48,16 @@ def constexpr_affine_dequantize(
     *, quantized_data: Tensor, zero_point: Tensor | int, scale: Tensor, axis: int
 ) -> Tensor:
     """``scale * (quantized_data - zero_point)``; a vector of either holds a value for each slice of axis."""
-    lengths = [1] * quantized_data.dim()
-    lengths[axis] = -1
-    shift = torch.as_tensor(zero_point, dtype=torch.float32).reshape(-1)
-    scale = scale.reshape(-1)
-    return scale.reshape(lengths) * (quantized_data.to(torch.float32) - shift.reshape(lengths))
+    shift = _along(torch.as_tensor(zero_point, dtype=torch.float32), quantized_data, axis)
+    return _along(scale, quantized_data, axis) * (quantized_data.to(torch.float32) - shift)
+
+
+def _along(numbers: Tensor, data: Tensor, axis: int | None) -> Tensor:
+    """One number, or one for each slice of ``axis``, in a shape that broadcasts with ``data``."""
+    lengths = [1] * data.dim()
+    if numbers.numel() > 1 and axis is not None:
+        lengths[axis] = -1
+    return numbers.reshape(lengths)
 
 
 def constexpr_lut_to_dense(
@@ -103,6 +108,18 @@ def conv(
     return F.conv2d(x, weight, bias, stride=tuple(strides), dilation=tuple(dilations), groups=groups)
 
 
+def dequantize(
+    *,
+    input: Tensor,  # noqa: A002
+    scale: Tensor,
+    zero_point: Tensor | int = 0,
+    axis: int | None = None,
+) -> Tensor:
+    """``scale * (input - zero_point)``; a vector of either holds a value for each slice of axis."""
+    shift = _along(torch.as_tensor(zero_point, dtype=torch.float32), input, axis)
+    return _along(scale, input, axis) * (input.to(torch.float32) - shift)
+
+
 def gelu(*, x: Tensor, mode: str) -> Tensor:
     """``x * Phi(x)`` with the normal distribution's Phi."""
     if mode != "EXACT":
@@ -146,6 +163,20 @@ def matmul(*, x: Tensor, y: Tensor, transpose_x: bool, transpose_y: bool) -> Ten
 def mul(*, x: Tensor, y: Tensor) -> Tensor:
     """Product, broadcast."""
     return x * y
+
+
+def quantize(
+    *,
+    input: Tensor,  # noqa: A002
+    scale: Tensor,
+    output_dtype: str,
+    zero_point: Tensor | int = 0,
+    axis: int | None = None,
+) -> Tensor:
+    """``round(input / scale) + zero_point`` limited to what ``output_dtype`` holds; halves go to even."""
+    limits = torch.iinfo(getattr(torch, output_dtype))
+    shift = _along(torch.as_tensor(zero_point, dtype=torch.float32), input, axis)
+    return ((input / _along(scale, input, axis)).round() + shift).clamp(limits.min, limits.max)
 
 
 def reduce_argmax(*, x: Tensor, axis: int, keep_dims: bool) -> Tensor:
@@ -246,11 +277,13 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             constexpr_affine_dequantize,
             constexpr_lut_to_dense,
             conv,
+            dequantize,
             gelu,
             layer_norm,
             linear,
             matmul,
             mul,
+            quantize,
             reduce_argmax,
             reduce_mean,
             relu,
