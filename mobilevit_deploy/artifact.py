@@ -90,9 +90,9 @@ class ModelCard(BaseModel):
 
 
 class Quantization(BaseModel):
-    """How an ``int8`` artifact came to be.
+    """How an artifact that looked at pictures came to be, ``int8`` or a palette.
 
-    ``calibration`` says on what its ranges were found; ``float_modules`` are the reference's modules that
+    ``calibration`` says at which ones; ``float_modules`` are the reference's modules that
     stay in floating point because accuracy suffered otherwise, besides what the target's recipe leaves out.
     """
 
@@ -106,7 +106,7 @@ class Manifest(BaseModel):
     """Everything an app or a tool needs to know about one artifact.
 
     ``preprocessing`` is what the app does before it feeds the artifact. ``quantization`` is there for
-    ``int8``, and ``accuracy`` for every precision of 8 bits or fewer; of the others, parity tells all.
+    ``int8`` and palettes, and ``accuracy`` for every precision of 8 bits or fewer; of the others, parity tells all.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")

@@ -138,9 +138,9 @@ class ExportOptions:
         converter: one of the target's ``converters``.
         input: the picture itself, or the tensor that the checkpoint takes.
         argmax: segmentation gives class numbers at the input's size instead of logits.
-        calibration: what to find the ranges of ``int8`` on; None for the other precisions.
-        float_modules: paths of the reference's modules, such as ``encoder.layer.3.fusion``, that ``int8``
-            leaves in floating point; see ``quantize.inside``.
+        calibration: what to find ranges and palettes on; None where the precision has neither.
+        float_modules: paths of the reference's modules, such as ``encoder.layer.3.fusion``, that a calibrated
+            precision leaves in floating point; see ``quantize.inside``.
     """
 
     precision: Precision

@@ -20,6 +20,7 @@ from mobilevit_deploy.parity.cases import parity_cases
 from mobilevit_deploy.parity.compare import compare
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.pipeline import Exported, check, export, verify
+from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.reference import Reference, reference_output
 from mobilevit_deploy.target import Input, Session, get_target, target_names
 from mobilevit_deploy.task import Task
@@ -178,7 +179,7 @@ def _assert_accurate(model: str, target: str, precision: str, folder: Path) -> N
     assert manifest.accuracy is not None
     assert manifest.accuracy.evaluation is not None
     assert manifest.accuracy.evaluation.score.reference > 0.8
-    assert (manifest.quantization is not None) == (precision == "int8")
+    assert (manifest.quantization is not None) == Precision(precision).calibrated
 
 
 @every_target

@@ -63,7 +63,7 @@ def test_wrong_usage_exits_with_2_before_any_work(cli: Cli, arguments: list[str]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--calibration", "."], "--calibration is for int8"),
+        (["--calibration", "."], "--calibration is for int8 and palettes"),
         (["--evaluation", "."], "--evaluation is for precisions of 8 bits"),
         (["-p", "int8", "--evaluation", ".", "--no-gate"], "contradict each other"),
     ],
