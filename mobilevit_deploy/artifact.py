@@ -106,7 +106,7 @@ class Manifest(BaseModel):
     """Everything an app or a tool needs to know about one artifact.
 
     ``preprocessing`` is what the app does before it feeds the artifact. ``quantization`` is there for
-    ``int8`` and palettes, and ``accuracy`` for every precision of 8 bits or fewer; of the others, parity tells all.
+    ``int8`` and palettes, ``accuracy`` for every precision of 8 bits or fewer; of others, parity tells all.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")

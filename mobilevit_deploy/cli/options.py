@@ -44,7 +44,7 @@ Calibration = Annotated[
     typer.Option(
         "--calibration",
         metavar="DIR",
-        help="Pictures like those of the app, on which int8 finds its ranges and palettes find what matters; a "
+        help="Pictures like those of the app, on which int8 finds its ranges, and palettes what matters; a "
         "hundred are enough, and need no labels. Default: bundled ones.",
     ),
 ]
