@@ -92,11 +92,12 @@ def _tidy(model: Any, given: str, wanted: str) -> None:
 
 
 class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
-    """Writes equal vectors once: shapes, and the zero points of symmetric weights, 6 % of an 8-bit file."""
+    """Writes equal vectors and equal names once: shapes, zero points, layers; 8 % of an 8-bit file."""
 
     def __init__(self) -> None:
         super().__init__()
         self._places: dict[tuple[str, bytes], int] = {}
+        self._names: dict[str | bytes, int] = {}
 
     def CreateNumpyVector(self, x: NDArray[Any]) -> int:  # noqa: N802 - flatbuffers' own name
         """Where the vector lies."""
@@ -104,6 +105,12 @@ class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers
         if content not in self._places:
             self._places[content] = super().CreateNumpyVector(x)
         return self._places[content]
+
+    def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802
+        """Where the text lies."""
+        if s not in self._names:
+            self._names[s] = super().CreateString(s, encoding, errors)
+        return self._names[s]
 
 
 def _packed(model: Any) -> bytes:
