@@ -101,7 +101,7 @@ def _details(package: Package) -> dict[str, str]:
 def _computed_types(function: Any) -> set[str]:
     # What is only cast, at the ends of a program, says nothing of how it computes.
     computing = [op for op in function.operations if op.op_type not in {"const", "cast", "classify"}]
-    return {_type_name(out) for op in computing for out in op.outputs} & {"fp16", "fp32"}
+    return {_type_name(out) for op in computing for out in op.outputs} & {"fp16", "fp32", "int8"}
 
 
 def _weights(function: Any) -> str:

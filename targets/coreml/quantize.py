@@ -35,7 +35,7 @@ PALETTES = frozenset({Precision.PALETTE6, Precision.PALETTE4})
 _SMALLEST = 2048
 """Weights of fewer values cost little, and stay as they are."""
 
-_PICTURES = 48
+_PICTURES = 32
 """Calibration pictures that are looked at, spread evenly over those given; more change nothing."""
 
 _SAMPLES = 1024
@@ -120,10 +120,10 @@ def bits(layer: Layer, precision: Precision) -> int:
 
 def _with_palettes(graph: nn.Module, options: ExportOptions) -> nn.Module:
     layers = {name: layer for name, layer in _layers(graph, options) if layer.weight.numel() >= _SMALLEST}
-    grams: dict[str, Tensor] = defaultdict(lambda: torch.zeros(1, dtype=torch.float64))
+    grams: dict[str, Tensor] = {}
     for name, features in _inputs(graph, layers, options):
         columns = _columns(layers[name], features)
-        grams[name] = grams[name] + columns @ columns.T
+        grams.setdefault(name, torch.zeros(len(columns), len(columns))).addmm_(columns, columns.T)
     for name, layer in layers.items():
         palettise(layer, grams[name], bits(layer, options.precision))
     return graph
@@ -137,10 +137,11 @@ def _with_int8_layers(graph: nn.Module, options: ExportOptions) -> nn.Module:
     """
     blocks = [name for name, module in graph.named_modules() if isinstance(module, InvertedResidual)]
     layers = {name: layer for name, layer in _layers(graph, options) if not inside(name, blocks)}
-    samples = defaultdict(list)
-    # Drawn, for even steps would meet the same few channels all along; from a fixed seed.
-    chance = torch.Generator().manual_seed(0)
+    samples: dict[str, list[Tensor]] = defaultdict(list)
     for name, features in _inputs(graph, layers, options):
+        # Drawn, for even steps would meet the same few channels all along. The seed is the picture's number:
+        # layers that read the same tensor get the same scale, and share one quantisation of it.
+        chance = torch.Generator().manual_seed(len(samples[name]))
         drawn = torch.randint(features.numel(), (_SAMPLES,), generator=chance)
         samples[name].append(features.flatten()[drawn])
     for name, layer in layers.items():

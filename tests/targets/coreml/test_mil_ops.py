@@ -47,11 +47,13 @@ TESTED = {
     "constexpr_affine_dequantize",
     "constexpr_lut_to_dense",
     "conv",
+    "dequantize",
     "gelu",
     "layer_norm",
     "linear",
     "matmul",
     "mul",
+    "quantize",
     "reduce_argmax",
     "reduce_mean",
     "relu",
@@ -424,3 +426,46 @@ class TestCompressedWeights:
             OPERATIONS["constexpr_lut_to_dense"](
                 indices=torch.zeros(2, 2, dtype=torch.uint8), lut=torch.zeros(1, 1, 16, 2)
             )
+
+
+class TestQuantizedActivations:
+    """As coremltools' own inference of constants has them, one value after the other."""
+
+    @staticmethod
+    def expected(x: float, scale: float, zero_point: int, limits: tuple[int, int]) -> int:
+        return min(max(round(x / scale) + zero_point, limits[0]), limits[1])  # Python rounds halves to even
+
+    @pytest.mark.parametrize(
+        ("dtype", "zero_point", "limits"),
+        [("int8", 0, (-128, 127)), ("int8", -3, (-128, 127)), ("uint8", 7, (0, 255))],
+    )
+    def test_quantize(self, dtype: str, zero_point: int, limits: tuple[int, int]) -> None:
+        x = np.array([-1000.0, -1.25, -0.75, -0.25, 0.0, 0.25, 0.75, 1.25, 3.1, 63.5, 1000.0])
+        result = OPERATIONS["quantize"](
+            input=torch.tensor(x, dtype=torch.float32),
+            scale=torch.tensor(0.5),
+            zero_point=zero_point,
+            output_dtype=dtype,
+        )
+        assert result.tolist() == [self.expected(value, 0.5, zero_point, limits) for value in x]
+
+    @pytest.mark.parametrize("axis", [0, 1, -1])
+    def test_a_scale_for_each_slice_there_and_back(self, axis: int) -> None:
+        levels = np.random.default_rng(0).integers(-128, 128, (3, 3, 3)).astype(np.int8)
+        scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0, 3, -4], dtype=np.int8)
+        shape = [1, 1, 1]
+        shape[axis] = 3
+        values = scale.reshape(shape) * (levels.astype(np.float64) - shift.reshape(shape))
+        numbers: dict[str, Any] = {
+            "scale": torch.tensor(scale, dtype=torch.float32),
+            "zero_point": torch.tensor(shift),
+            "axis": axis,
+        }
+        floats = OPERATIONS["dequantize"](input=torch.tensor(levels), **numbers)
+        assert np.array_equal(floats.numpy(), values)
+        back = OPERATIONS["quantize"](input=floats, output_dtype="int8", **numbers)
+        assert np.array_equal(back.numpy(), levels)
+
+    def test_dequantize_needs_no_zero_point(self) -> None:
+        levels = torch.tensor([-128, 0, 127], dtype=torch.int8)
+        assert OPERATIONS["dequantize"](input=levels, scale=torch.tensor(0.25)).tolist() == [-32, 0, 31.75]
