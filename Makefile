@@ -19,8 +19,8 @@ $(VENV)/installed: pyproject.toml .ci/constraints.txt
 
 setup: $(VENV)/installed  ## Create .venv with all targets and development tools.
 
-demo: setup  ## Export the bundled model to all targets, prove parity, time it, write report.html.
-	$(BIN)/mobilevit-deploy export --target all --precision all --output exports
+demo: setup  ## Export the bundled model to all targets, prove parity and accuracy, time it, write report.html.
+	$(BIN)/mobilevit-deploy export --target all --precision fp32 --precision fp16 --precision int8 --output exports
 	$(BIN)/mobilevit-deploy bench --output exports
 	$(BIN)/mobilevit-deploy report exports --html exports/report.html
 
