@@ -117,24 +117,40 @@ class TestExport:
         assert session.engine
         session.close()
 
-    @pytest.mark.parametrize("kind", list(Input))
     def test_swapped_channels_are_caught(
-        self, exported: Export, reference: Reference, target: str, precision: str, kind: Input
+        self, exported: Export, reference: Reference, target: str, precision: str
     ) -> None:
-        made = exported(target, precision, input=kind)
-        parity = _check_with(made, reference, np.flip)
-        assert parity.verdict == "fail"
-        assert "exceeds" in parity.reasons[0] or "below" in parity.reasons[0]
+        _assert_swapped_channels_are_caught(exported(target, precision), reference)
 
-    @pytest.mark.parametrize("kind", list(Input))
     def test_wrongly_scaled_pixels_are_caught(
-        self, exported: Export, reference: Reference, target: str, precision: str, kind: Input
+        self, exported: Export, reference: Reference, target: str, precision: str
     ) -> None:
-        made = exported(target, precision, input=kind)
-        parity = _check_with(made, reference, lambda array, _: (array / 2).astype(array.dtype))
-        assert parity.verdict == "fail"
+        _assert_wrong_scale_is_caught(exported(target, precision), reference)
 
-    def test_tensor_input_equals_the_reference_too(
+
+@pytest.mark.parametrize(
+    ("target", "precision"),
+    [
+        (name, str(precision))
+        for name in target_names()
+        for precision in (Precision.FP32, Precision.INT8)
+        if precision in get_target(name).precisions
+    ],
+)
+class TestTensorInput:
+    """The tensor that the checkpoint takes; the other precisions are written by the same steps."""
+
+    def test_swapped_channels_are_caught(
+        self, exported: Export, reference: Reference, target: str, precision: str
+    ) -> None:
+        _assert_swapped_channels_are_caught(exported(target, precision, input=Input.TENSOR), reference)
+
+    def test_wrongly_scaled_pixels_are_caught(
+        self, exported: Export, reference: Reference, target: str, precision: str
+    ) -> None:
+        _assert_wrong_scale_is_caught(exported(target, precision, input=Input.TENSOR), reference)
+
+    def test_file_equals_the_reference(
         self, exported: Export, reference: Reference, target: str, precision: str
     ) -> None:
         manifest = exported(target, precision, input=Input.TENSOR).manifest
@@ -143,6 +159,17 @@ class TestExport:
         assert manifest.inputs[0].name == "pixel_values"
         assert manifest.inputs[0].dtype == "float32"
         assert manifest.file.removesuffix(get_target(target).suffix).endswith(f"{precision}-tensor")
+
+
+def _assert_swapped_channels_are_caught(made: Exported, reference: Reference) -> None:
+    parity = _check_with(made, reference, np.flip)
+    assert parity.verdict == "fail"
+    assert "exceeds" in parity.reasons[0] or "below" in parity.reasons[0]
+
+
+def _assert_wrong_scale_is_caught(made: Exported, reference: Reference) -> None:
+    parity = _check_with(made, reference, lambda array, _: (array / 2).astype(array.dtype))
+    assert parity.verdict == "fail"
 
 
 class TestAccuracy:
