@@ -48,7 +48,7 @@ def int8(exported: Export) -> Exported:
 class TestInt8:
     def test_weights_of_all_dense_layers_are_held_in_8_bits(self, int8: Exported) -> None:
         for name, op in layers(int8.path).items():
-            dense = op.op_type == "linear" or op.groups.val == 1
+            dense = op.op_type == "linear" or bool(op.groups.val == 1)
             held = op.weight.op.op_type == "constexpr_affine_dequantize"
             assert held is (dense and "conv_stem" not in name), name
             assert not held or op.weight.op.quantized_data.val.dtype == np.int8
@@ -89,8 +89,16 @@ class TestInt8:
         spec.ParseFromString((path / MODEL_FILE).read_bytes())
         (function,) = spec.mlProgram.functions.values()
         (block,) = function.block_specializations.values()
-        *others, last = [op.inputs["scale"] for op in block.operations if op.type == "dequantize"]
-        last.arguments[0].name = others[0].arguments[0].name
+        *others, last = [
+            op.inputs["scale"].arguments[0] for op in block.operations if op.type == "dequantize"
+        ]
+        constants = {
+            op.outputs[0].name: op.attributes["val"].immediateValue
+            for op in block.operations
+            if op.type == "const"
+        }
+        values = {other.name: float16(constants[other.name]) for other in others}
+        last.name = max(values, key=values.__getitem__)
         (path / MODEL_FILE).write_bytes(spec.SerializeToString())
         artifact, _ = open_unchecked(path)
         assert check(artifact, get_target("coreml"), reference).verdict == "fail"
@@ -181,6 +189,12 @@ class TestPreparedGraph:
 
 def scales(graph: nn.Module) -> list[float | None]:
     return [layer.scale for layer in graph.modules() if isinstance(layer, Int8Layer)]
+
+
+def float16(value: Any) -> float:
+    """What a constant's protobuf holds."""
+    (number,) = np.frombuffer(value.tensor.bytes.values, np.float16)
+    return float(number)
 
 
 def open_unchecked(path: Path) -> Any:
