@@ -20,18 +20,18 @@ _CLIPS = torch.linspace(0.2, 1.0, 33)
 
 
 class Int8Layer(nn.Module):
-    """A convolution or linear layer with 8-bit inputs and weights, symmetric.
+    """A convolution (without groups) or linear layer with weights and inputs in 8 bits, symmetric.
 
     Args:
         layer: what it replaces.
-        scale: of the inputs, by ``input_scale``.
+        scale: of the inputs, by ``input_scale``; None leaves them as they are.
     """
 
     weight: Tensor
     weight_scale: Tensor
     weight_zero: Tensor
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, scale: float) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Linear, scale: float | None) -> None:
         super().__init__()
         self.scale = scale
         weight = layer.weight.detach()
@@ -46,9 +46,7 @@ class Int8Layer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """As the layer that it replaces."""
-        limits = (_LOWEST, _HIGHEST, torch.int8)
-        levels = _OPS.quantize_per_tensor(features, self.scale, 0, *limits)
-        inputs = _OPS.dequantize_per_tensor(levels, self.scale, 0, *limits)
+        inputs = features if self.scale is None else _there_and_back(features, self.scale)
         weight = _OPS.dequantize_per_channel(
             self.weight, self.weight_scale, self.weight_zero, 0, -_HIGHEST, _HIGHEST, torch.int8
         )
@@ -56,6 +54,13 @@ class Int8Layer(nn.Module):
             return F.linear(inputs, weight, self.bias)
         stride, padding, dilation = self.convolution
         return F.conv2d(inputs, weight, self.bias, stride, padding, dilation)
+
+
+def _there_and_back(features: Tensor, scale: float) -> Tensor:
+    limits = (_LOWEST, _HIGHEST, torch.int8)
+    levels = _OPS.quantize_per_tensor(features, scale, 0, *limits)
+    result: Tensor = _OPS.dequantize_per_tensor(levels, scale, 0, *limits)
+    return result
 
 
 def geometry(layer: nn.Conv2d) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

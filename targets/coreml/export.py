@@ -19,6 +19,7 @@ from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.task import Task
 
 from .classifier import make_classifier
+from .compact import compact
 from .metadata import write_metadata
 from .package import MODEL_FILE
 from .quantize import encode, prepare
@@ -67,6 +68,8 @@ def write_package(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out
                 shutil.rmtree(package)
                 encoded.save(str(package))
         written = encoded.get_spec()
+        (function,) = written.mlProgram.functions.values()
+        compact(function.block_specializations[function.opset])
         if classifies:
             make_classifier(written, _PROBABILITIES, spec.card.labels)
         write_metadata(written.description, spec)

@@ -7,8 +7,7 @@ over what is there; ``int8-weights`` needs no pictures, and changes the converte
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +35,7 @@ _SMALLEST = 2048
 """Weights of fewer values cost little, and stay as they are."""
 
 _PICTURES = 32
-"""Calibration pictures that are looked at, spread evenly over those given; more change nothing."""
+"""Calibration pictures that palettes are chosen on; more change little, and take their time."""
 
 _SAMPLES = 1024
 """Values of a layer's input that are looked at, for each picture."""
@@ -121,7 +120,7 @@ def bits(layer: Layer, precision: Precision) -> int:
 def _with_palettes(graph: nn.Module, options: ExportOptions) -> nn.Module:
     layers = {name: layer for name, layer in _layers(graph, options) if layer.weight.numel() >= _SMALLEST}
     grams: dict[str, Tensor] = {}
-    for name, features in _inputs(graph, layers, options):
+    for name, features in _inputs(graph, layers, options, most=_PICTURES):
         columns = _columns(layers[name], features)
         grams.setdefault(name, torch.zeros(len(columns), len(columns))).addmm_(columns, columns.T)
     for name, layer in layers.items():
@@ -130,15 +129,9 @@ def _with_palettes(graph: nn.Module, options: ExportOptions) -> nn.Module:
 
 
 def _with_int8_layers(graph: nn.Module, options: ExportOptions) -> nn.Module:
-    """Quantise products of matrices, but for those of MobileNetV2's blocks.
-
-    Those are a quarter of MobileViT-XXS' arithmetic, and bring most of the noise: pictures unlike those of
-    calibration (all black, noise) leave the ranges in them first.
-    """
-    blocks = [name for name, module in graph.named_modules() if isinstance(module, InvertedResidual)]
-    layers = {name: layer for name, layer in _layers(graph, options) if not inside(name, blocks)}
-    samples: dict[str, list[Tensor]] = defaultdict(list)
-    for name, features in _inputs(graph, layers, options):
+    layers = dict(_layers(graph, options))
+    samples: dict[str, list[Tensor]] = {name: [] for name in _with_8_bit_inputs(graph, layers, options)}
+    for name, features in _inputs(graph, {name: layers[name] for name in samples}, options):
         # Drawn, for even steps would meet the same few channels all along. The seed is the picture's number:
         # layers that read the same tensor get the same scale, and share one quantisation of it.
         chance = torch.Generator().manual_seed(len(samples[name]))
@@ -146,8 +139,25 @@ def _with_int8_layers(graph: nn.Module, options: ExportOptions) -> nn.Module:
         samples[name].append(features.flatten()[drawn])
     for name, layer in layers.items():
         parent, _, child = name.rpartition(".")
-        setattr(graph.get_submodule(parent), child, Int8Layer(layer, input_scale(torch.cat(samples[name]))))
+        scale = input_scale(torch.cat(samples[name])) if name in samples else None
+        setattr(graph.get_submodule(parent), child, Int8Layer(layer, scale))
     return graph
+
+
+def _with_8_bit_inputs(graph: nn.Module, layers: Mapping[str, Layer], options: ExportOptions) -> list[str]:
+    """Those of ``layers`` that gain by it; of the others, weights alone are stored in 8 bits.
+
+    MobileNetV2's blocks are a quarter of MobileViT-XXS' multiply-adds, and bring most of the noise: pictures
+    unlike those of calibration (all black, noise) leave the ranges in them first. Layers that see one vector,
+    after pooling, are no arithmetic at all, and a channel out of range there is lost for the whole picture.
+    """
+    blocks = [name for name, module in graph.named_modules() if isinstance(module, InvertedResidual)]
+    single = {
+        name
+        for name, features in _inputs(graph, layers, options, most=1)
+        if features.numel() == layers[name].weight.shape[1]
+    }
+    return [name for name in layers if name not in single and not inside(name, blocks)]
 
 
 def _layers(graph: nn.Module, options: ExportOptions) -> Iterator[tuple[str, Layer]]:
@@ -166,9 +176,9 @@ def _layers(graph: nn.Module, options: ExportOptions) -> Iterator[tuple[str, Lay
 
 
 def _inputs(
-    graph: nn.Module, layers: dict[str, Layer], options: ExportOptions
+    graph: nn.Module, layers: Mapping[str, Layer], options: ExportOptions, *, most: int | None = None
 ) -> Iterator[tuple[str, Tensor]]:
-    """What each layer is given, one calibration picture after the other."""
+    """What each layer is given, one calibration picture after the other; ``most`` of them, spread evenly."""
     if options.calibration is None:
         raise ExportError(
             f"'{options.precision}' needs calibration pictures, and was given none.",
@@ -177,7 +187,7 @@ def _inputs(
     given: list[tuple[str, Tensor]] = []
     hooks = [layer.register_forward_pre_hook(_recorder(name, given)) for name, layer in layers.items()]
     pictures = options.calibration.inputs
-    for picture in pictures[:: -(-len(pictures) // _PICTURES)]:
+    for picture in pictures[:: -(-len(pictures) // (most or len(pictures)))]:
         graph(torch.from_numpy(picture))
         yield from given
         given.clear()

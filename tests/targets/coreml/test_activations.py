@@ -46,6 +46,13 @@ def test_convolution_keeps_stride_padding_and_dilation() -> None:
     torch.testing.assert_close(Int8Layer(layer, SCALE)(inputs), expected)
 
 
+def test_weights_alone() -> None:
+    torch.manual_seed(0)
+    layer, inputs = nn.Linear(6, 5), torch.randn(2, 6) * 9
+    expected = F.linear(inputs, rounded_weight(layer), layer.bias)
+    torch.testing.assert_close(Int8Layer(layer, None)(inputs), expected)
+
+
 def test_output_without_weights_is_zero_not_nan() -> None:
     layer = nn.Linear(4, 2)
     nn.init.zeros_(layer.weight)

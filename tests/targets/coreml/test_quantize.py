@@ -29,9 +29,10 @@ Export = Callable[..., Exported]
 
 
 def layers(package: Path) -> dict[str, Any]:
-    """Each convolution and linear layer of the program, by the name of its weight."""
+    """Each convolution and linear layer of the program, by the name of its bias: that of a module."""
     operations = read_package(package).function.operations
-    return {op.weight.name: op for op in operations if op.op_type in {"conv", "linear"}}
+    found = [op for op in operations if op.op_type in {"conv", "linear"}]
+    return {(op.weight if op.bias is None else op.bias).name: op for op in found}
 
 
 def in_mobilenet_blocks(name: str) -> bool:
@@ -45,14 +46,18 @@ def int8(exported: Export) -> Exported:
 
 
 class TestInt8:
-    def test_products_of_matrices_take_and_hold_8_bits(self, int8: Exported) -> None:
+    def test_weights_of_all_dense_layers_are_held_in_8_bits(self, int8: Exported) -> None:
         for name, op in layers(int8.path).items():
-            float_layer = "conv_stem" in name or in_mobilenet_blocks(name)
-            assert (op.weight.op.op_type == "constexpr_affine_dequantize") is not float_layer, name
+            dense = op.op_type == "linear" or bool(op.groups.val == 1)
+            held = op.weight.op.op_type == "constexpr_affine_dequantize"
+            assert held is (dense and "conv_stem" not in name), name
+            assert not held or op.weight.op.quantized_data.val.dtype == np.int8
+
+    def test_products_of_matrices_take_8_bits(self, int8: Exported) -> None:
+        for name, op in layers(int8.path).items():
+            float_layer = "conv_stem" in name or in_mobilenet_blocks(name) or "classifier" in name
             assert (op.x.op.op_type == "dequantize") is not float_layer, name
-            if not float_layer:
-                assert op.weight.op.quantized_data.val.dtype == np.int8
-                assert op.x.op.input.op.op_type == "quantize"
+            assert float_layer or op.x.op.input.op.op_type == "quantize"
 
     def test_query_key_and_value_share_one_quantised_tensor(self, int8: Exported) -> None:
         found = layers(int8.path)
@@ -84,10 +89,16 @@ class TestInt8:
         spec.ParseFromString((path / MODEL_FILE).read_bytes())
         (function,) = spec.mlProgram.functions.values()
         (block,) = function.block_specializations.values()
-        by_name = {op.outputs[0].name: op for op in block.operations if op.outputs}
-        wrong = next(op for op in block.operations if op.type == "dequantize")
-        held = by_name[wrong.inputs["scale"].arguments[0].name].attributes["val"].immediateValue.tensor
-        held.bytes.values = (2 * np.frombuffer(held.bytes.values, np.float16)).tobytes()
+        *others, last = [
+            op.inputs["scale"].arguments[0] for op in block.operations if op.type == "dequantize"
+        ]
+        constants = {
+            op.outputs[0].name: op.attributes["val"].immediateValue
+            for op in block.operations
+            if op.type == "const"
+        }
+        values = {other.name: float16(constants[other.name]) for other in others}
+        last.name = max(values, key=values.__getitem__)
         (path / MODEL_FILE).write_bytes(spec.SerializeToString())
         artifact, _ = open_unchecked(path)
         assert check(artifact, get_target("coreml"), reference).verdict == "fail"
@@ -176,8 +187,14 @@ class TestPreparedGraph:
             prepare(graph, ExportOptions(options.precision))
 
 
-def scales(graph: nn.Module) -> list[float]:
+def scales(graph: nn.Module) -> list[float | None]:
     return [layer.scale for layer in graph.modules() if isinstance(layer, Int8Layer)]
+
+
+def float16(value: Any) -> float:
+    """What a constant's protobuf holds."""
+    (number,) = np.frombuffer(value.tensor.bytes.values, np.float16)
+    return float(number)
 
 
 def open_unchecked(path: Path) -> Any:

@@ -1,0 +1,75 @@
+"""A smaller program that says the same: a small model's program is a fifth of its package.
+
+coremltools writes the strides, padding and flags of every operation anew, and names values by the modules
+that were wrapped around the model for conversion, and by the passes that they went through.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WRAPPERS = ("p_", "b_", "inner_", "inner_", "model_", "mobilevit_")
+"""How names of weights begin: a parameter or buffer; of wrappers, of the deploy graph, of the model."""
+
+_PASSES = ("_to_fp16", "_cast_fp16")
+"""How names of values end that became float16."""
+
+
+def compact(block: Any) -> None:
+    """Share equal constants, and shorten names.
+
+    Args:
+        block: protobuf ``Block`` of a function; changed in place. Its outputs keep their names.
+    """
+    _share_constants(block)
+    _shorten_names(block)
+
+
+def _share_constants(block: Any) -> None:
+    """Remove each small constant that is there already."""
+    names: dict[str, str] = {}
+    first: dict[bytes, str] = {}
+    kept = []
+    for op in block.operations:
+        name = op.outputs[0].name
+        small = op.type == "const" and op.attributes["val"].WhichOneof("value") == "immediateValue"
+        content = op.attributes["val"].SerializeToString(deterministic=True) if small else b""
+        same = first.setdefault(content, name) if small else name
+        if same == name:
+            kept.append(type(op).FromString(op.SerializeToString()))
+        else:
+            names[name] = same
+    del block.operations[:]
+    block.operations.extend(kept)
+    _read_from(block, names)
+
+
+def _shorten_names(block: Any) -> None:
+    taken = {output.name for op in block.operations for output in op.outputs}
+    names = {}
+    for op in block.operations:
+        if len(op.outputs) != 1 or op.outputs[0].name in block.outputs:
+            continue
+        name = op.outputs[0].name
+        shorter = _shortened(name)
+        if shorter not in taken:
+            taken.add(shorter)
+            names[name] = op.outputs[0].name = shorter
+            op.attributes["name"].immediateValue.tensor.strings.values[:] = [shorter]
+    _read_from(block, names)
+
+
+def _read_from(block: Any, names: dict[str, str]) -> None:
+    """Let operations that read a value of some name read that of another."""
+    for op in block.operations:
+        for given in op.inputs.values():
+            for argument in given.arguments:
+                argument.name = names.get(argument.name, argument.name)
+
+
+def _shortened(name: str) -> str:
+    for prefix in _WRAPPERS:
+        name = name.removeprefix(prefix)
+    for suffix in _PASSES:
+        name = name.removesuffix(suffix)
+    return name
