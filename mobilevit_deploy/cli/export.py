@@ -186,8 +186,8 @@ def _check_use(jobs: list[Job], *, calibration: Path | None, evaluation: Path | 
     asked = ", ".join(dict.fromkeys(map(str, precisions)))
     if calibration is not None and not any(precision.calibrated for precision in precisions):
         raise UsageError(
-            f"--calibration is for int8, and this exports {asked}.",
-            remedy="Add --precision int8, or leave it.",
+            f"--calibration is for int8 and palettes, and this exports {asked}.",
+            remedy="Add --precision int8.",
         )
     if evaluation is not None and not any(precision.quantised for precision in precisions):
         raise UsageError(

@@ -43,7 +43,7 @@ def test_artifact_that_failed_parity_is_refused(cli: Cli, artifact_copy: Callabl
     manifest_path(path).write_text(json.dumps(manifest))
     done = cli("bench", path, *QUICK)
     assert done.returncode == 1
-    assert "once its parity check has passed" in " ".join(done.stdout.split())
+    assert "once it has passed its checks" in " ".join(done.stdout.split())
     assert "it is wrong" in " ".join(done.stdout.split())
 
 

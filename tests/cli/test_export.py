@@ -89,7 +89,7 @@ def test_unknown_target_among_good_ones_stops_before_any_work(cli: Cli, tmp_path
     [
         (["--target", "onyx"], "Did you mean 'onnx'?"),
         (["--target", "onnx", "--precision", "fp23"], "Did you mean 'fp32'?"),
-        (["--target", "onnx", "--precision", "fp16"], "no precision 'fp16'"),
+        (["--target", "onnx", "--precision", "palette4"], "no precision 'palette4'"),
         (["--image-size", "12"], "no image size"),
         (["--image-size", "256x"], "no image size"),
     ],

@@ -14,7 +14,14 @@ def test_every_registered_target_is_listed_with_its_precisions(cli: Cli) -> None
     assert done.returncode == 0, done.stderr
     found = {target["name"]: target for target in json.loads(done.stdout)["targets"]}
     assert set(found) >= {"coreml", "executorch", "onnx", "tflite", "toy"}
-    assert found["coreml"]["precisions"] == ["fp32", "fp16"]
+    assert found["coreml"]["precisions"] == [
+        "fp32",
+        "fp16",
+        "int8",
+        "int8-weights",
+        "palette6",
+        "palette4",
+    ]
     assert all(target["usable"] or target["remedy"] for target in found.values())
 
 
