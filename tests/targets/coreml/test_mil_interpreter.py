@@ -193,8 +193,8 @@ class TestRefusal:
         assert "Mac" in caught.value.remedy
 
     def test_unknown_type_is_named(self, mil_function: Build, mb: Any) -> None:
-        function = mil_function(lambda x: mb.cast(x=x, dtype="uint8"), (1,), opset="iOS17")
-        with pytest.raises(SessionError, match="type uint8"):
+        function = mil_function(lambda x: mb.cast(x=x, dtype="uint16"), (1,), opset="iOS17")
+        with pytest.raises(SessionError, match="type uint16"):
             MilInterpreter(function)
 
     def test_unknown_mode_is_named_with_its_operation(self, mil_function: Build, mb: Any) -> None:
