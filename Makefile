@@ -25,7 +25,7 @@ demo: setup  ## Export the bundled model to all targets, prove parity and accura
 	$(BIN)/mobilevit-deploy report exports --html exports/report.html
 
 test: setup lint  ## Check style and types, run all tests.
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope
 
 lint: setup  ## ruff and mypy --strict.
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from mobilevit_deploy.choices import export_options
 from mobilevit_deploy.description import Card
@@ -34,15 +36,22 @@ SIDE = 96
 """Pixels: small enough for quick exports, and every stage still has more than one patch."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests of one target on one worker, so that they share its exports (pytest --dist loadgroup)."""
-    for item in items:
-        parts = item.path.relative_to(Path(__file__).parent).parts
-        name = parts[1] if parts[0] == "targets" and len(parts) > 2 else None
-        if name is None and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            name = item.callspec.params.get("target")
-        if name is not None:
-            item.add_marker(pytest.mark.xdist_group(str(name)))
+class ByTarget(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Keeps tests of one target on one worker, so that they share its exports, and those of one file.
+
+    xdist's own groups (``--dist loadgroup``) are names that it appends to a test's id, which pytest 9 ignores.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        of_folder = re.match(r"tests/targets/(\w+)/", path)
+        of_name = re.search(r"\b(coreml|executorch|onnx|tflite)\b", name.partition("[")[2])
+        found = of_folder or of_name
+        return found[1] if found else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByTarget:
+    return ByTarget(config, log)
 
 
 # A shell that starts the tests in the background ignores SIGINT, and so would what Ctrl-C is tested on.

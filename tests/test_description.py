@@ -14,8 +14,6 @@ from mobilevit_deploy.errors import ArtifactError, TargetError
 from mobilevit_deploy.pipeline import Exported
 from mobilevit_deploy.target import Availability, get_target
 
-pytestmark = pytest.mark.xdist_group("toy")
-
 
 def test_exported_file_and_manifest_agree(artifact_copy: Callable[..., Path]) -> None:
     target, found, warnings = describe(artifact_copy("toy"))

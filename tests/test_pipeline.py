@@ -20,8 +20,6 @@ from mobilevit_deploy.progress import name_of
 from mobilevit_deploy.reference import Reference, load_model
 from mobilevit_deploy.target import Availability, get_target
 
-pytestmark = pytest.mark.xdist_group("toy")
-
 
 @pytest.fixture
 def dead() -> Reference:

@@ -18,8 +18,6 @@ from mobilevit_deploy.pipeline import Exported
 from mobilevit_deploy.prediction import Classification, Segmentation
 from mobilevit_deploy.reference import Reference, load_model
 
-pytestmark = pytest.mark.xdist_group("toy")
-
 
 @pytest.fixture
 def square(tmp_path: Path) -> Path:

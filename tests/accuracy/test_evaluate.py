@@ -18,8 +18,6 @@ from mobilevit_deploy.pipeline import Exported
 from mobilevit_deploy.reference import Reference
 from mobilevit_deploy.target import get_target
 
-pytestmark = pytest.mark.xdist_group("toy")
-
 COUNT = 48
 
 

@@ -14,7 +14,6 @@ from mobilevit_deploy.bench.records import read_measurements
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("--rounds", "2", "--samples", "3")
-pytestmark = pytest.mark.xdist_group("toy")
 
 
 def test_every_sample_is_kept_and_summed_up(

@@ -12,7 +12,6 @@ import pytest
 from mobilevit_deploy.artifact import manifest_path
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-pytestmark = pytest.mark.xdist_group("toy")
 
 
 def test_tells_how_to_feed_the_file_and_what_it_gives(cli: Cli, artifact_copy: Callable[..., Path]) -> None:

@@ -13,8 +13,6 @@ import pytest
 from mobilevit_deploy.artifact import manifest_path
 from mobilevit_deploy.pipeline import Exported
 
-pytestmark = pytest.mark.xdist_group("toy")
-
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -14,7 +14,6 @@ from mobilevit_deploy.pipeline import Exported
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Export = Callable[..., Exported]
-pytestmark = pytest.mark.xdist_group("toy")
 
 
 def test_tells_where_operators_run_why_not_and_what_they_cost(

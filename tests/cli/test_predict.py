@@ -15,7 +15,6 @@ from mobilevit_deploy.demo.shapes import CLASSES, generate
 from mobilevit_deploy.pipeline import Exported
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-pytestmark = pytest.mark.xdist_group("toy")
 
 
 @pytest.fixture

@@ -7,10 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-pytestmark = pytest.mark.xdist_group("toy")
 
 
 def test_text_begins_with_the_verdict(cli: Cli, artifact_copy: Callable[..., Path]) -> None:

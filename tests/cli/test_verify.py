@@ -7,13 +7,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from mobilevit_deploy.artifact import manifest_path
 from mobilevit_deploy.demo import demo_checkpoint
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-pytestmark = pytest.mark.xdist_group("toy")
 
 
 def test_good_artifact_passes(cli: Cli, artifact_copy: Callable[..., Path]) -> None:
