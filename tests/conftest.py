@@ -39,7 +39,7 @@ SIDE = 96
 class ByTarget(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Keeps tests of one target on one worker, so that they share its exports, and those of one file.
 
-    xdist's own groups (``--dist loadgroup``) are names that it appends to a test's id, which pytest 9 ignores.
+    xdist's own groups (``--dist loadgroup``) are names appended to a test's id, which pytest 9 ignores.
     """
 
     def _split_scope(self, nodeid: str) -> str:
