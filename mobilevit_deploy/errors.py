@@ -102,6 +102,16 @@ class SessionError(DeployError):
     stage = "session"
 
 
+class DeviceError(DeployError):
+    """A device that cannot be used: not there, not authorised, full, or without what a measurement needs."""
+
+    stage = "device"
+
+
+class DeviceLostError(DeviceError):
+    """A device that went away while it was used: cable, reboot, or the adb server."""
+
+
 class OutputError(DeployError):
     """An output folder that cannot be written: missing rights, full disk."""
 

@@ -118,7 +118,7 @@ def sample(request: Request) -> Turn:
     rehearsal.close()
     before = environment.conditions()
     taken = take(lambda: open_file(path, key.runtime), (noise,), request.samples)  # type: ignore[arg-type,return-value]
-    return Turn(key=key, round=request.round, busy_before=before.busy, **vars(taken))
+    return Turn(key=key, round=request.round, busy_before=before.busy or 0.0, **vars(taken))
 
 
 TASKS: dict[str, Callable[[Request], Entry | Turn]] = {"export": export, "check": check, "sample": sample}

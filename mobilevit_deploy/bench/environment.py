@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,20 +27,34 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", 
 _CPU = Path("/sys/devices/system/cpu")
 
 
+class Cluster(BaseModel):
+    """Cores of one kind that share a clock, slowest kind first: ``little``, ``mid``, ``big``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["little", "mid", "big"]
+    cores: tuple[int, ...]
+    max_mhz: float
+
+
 class Machine(BaseModel):
     """What stays the same while measuring.
 
     Attributes:
-        cpu: as the processor names itself; virtual machines often hide it.
+        name: maker and model of a phone; empty for a computer.
+        cpu: as the processor names itself; virtual machines often hide it. Of a phone, its system on a chip.
         cpu_features: those of its instruction sets that matter for matrix multiplies.
         cores: logical cores of the machine.
         usable_cores: those that this process may run on.
         virtual: whether it is a virtual machine; None where that cannot be told.
+        clusters: kinds of cores, where there are several or where their clocks can be read.
+        python: that ran the artifact; empty where none did.
         libraries: versions of the target's libraries.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    name: str = ""
     system: str
     kernel: str
     architecture: str
@@ -49,7 +64,8 @@ class Machine(BaseModel):
     usable_cores: int
     memory_bytes: int
     virtual: bool | None
-    python: str
+    clusters: tuple[Cluster, ...] = ()
+    python: str = ""
     libraries: dict[str, str]
 
 
@@ -57,21 +73,36 @@ class Conditions(BaseModel):
     """What may change from one measurement to the next.
 
     Attributes:
-        busy: share of all cores' time, 0 to 1, that other programs took while this process slept.
+        busy: share of all cores' time, 0 to 1, that other programs took while this process slept; None where
+            that cannot be told.
         load_average: over 1, 5 and 15 minutes; it counts the measurements before this one.
         frequencies_mhz: of each core; empty if unreadable.
         governors: what drives the frequencies, such as ``powersave (acpi-cpufreq)``; empty if unreadable.
         power: ``mains``, ``battery``, or None if there is no battery to see.
+        battery: its level, 0 to 1.
+        battery_c: its temperature, the one that every phone tells.
+        thermal_status: Android's, 0 (none) to 6 (shutdown); from 1 on, clocks may be lowered.
+        temperatures_c: of the sensors that can be read, by their names.
+        screen_on: whether the screen is lit, which costs heat and clock.
+        low_power_mode: whether the battery saver is on, which lowers clocks.
+        time_in_state_ms: of each clock that can be read, how long it ran at which MHz since the start.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    busy: float
-    load_average: tuple[float, float, float]
-    memory_available_bytes: int
+    busy: float | None
+    load_average: tuple[float, float, float] | None
+    memory_available_bytes: int | None
     frequencies_mhz: tuple[float, ...]
     governors: tuple[str, ...]
     power: str | None
+    battery: float | None = None
+    battery_c: float | None = None
+    thermal_status: int | None = None
+    temperatures_c: dict[str, float] = {}
+    screen_on: bool | None = None
+    low_power_mode: bool | None = None
+    time_in_state_ms: dict[str, dict[int, int]] = {}
 
 
 def machine(libraries: Iterable[str] = ()) -> Machine:
@@ -111,7 +142,7 @@ def conditions() -> Conditions:
 def warnings(where: Machine, states: Sequence[Conditions], *, threads: int) -> list[str]:
     """Whatever makes latencies measured there doubtful, one plain sentence each."""
     found = []
-    busiest = max((state.busy for state in states), default=0.0)
+    busiest = max((state.busy or 0.0 for state in states), default=0.0)
     if busiest > BUSY:
         found.append(
             f"Other programs used up to {busiest:.0%} of the processor between measurements: "

@@ -284,7 +284,7 @@ def environment(machine: Machine, states: Sequence[Conditions]) -> list[tuple[st
         ("Clock", _clock([mhz for state in states for mhz in state.frequencies_mhz if mhz])),
         ("Governor", ", ".join(sorted({governor for state in states for governor in state.governors}))),
         ("Power", ", ".join(sorted({state.power for state in states if state.power}))),
-        ("Used by others", f"at most {max(state.busy for state in states):.0%} of the processor"),
+        ("Used by others", f"at most {max(state.busy or 0.0 for state in states):.0%} of the processor"),
         ("Memory", f"{machine.memory_bytes / 1e9:.1f} GB"),
         ("System", f"{machine.system}, kernel {machine.kernel}, {machine.architecture}"),
         ("Python", machine.python),
