@@ -5,22 +5,24 @@ checkpoint -> reference -> deploy graph -> target.export -> parity, accuracy -> 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.choices import artifact_name, export_options, usable_target
 from mobilevit_deploy.errors import CheckpointError, HubError, UsageError
 from mobilevit_deploy.output import output_folder, publish, staging
 from mobilevit_deploy.progress import OnStage
 from mobilevit_deploy.quantize import Precision
-from mobilevit_deploy.reference import Reference, app_preprocessing, as_reference, reference_output
+from mobilevit_deploy.reference import Reference, app_preprocessing, as_reference
 from mobilevit_deploy.target import ExportOptions, GraphSpec, Input, Target
 from mobilevit_deploy.task import Task
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mobilevit_deploy.accuracy.pictures import LabelledPictures
     from mobilevit_deploy.accuracy.result import AccuracyResult, Evaluation
     from mobilevit_deploy.artifact import Artifact, Manifest, TensorSpec
@@ -178,31 +180,17 @@ def reference_of(manifest: Manifest, model: Reference | str | Path | None = None
 
 
 def check(artifact: Artifact, target: Target, reference: Reference) -> ParityResult:
-    """Run every parity picture through the file on disk and through the reference, and compare.
+    """Run every parity picture through the file on disk and through the reference, and compare."""
+    from mobilevit_deploy.parity.prove import prove
 
-    Both start from the picture: scale and channel order are under test, wherever they happen.
-    """
-    from mobilevit_deploy.parity.cases import parity_cases
-    from mobilevit_deploy.parity.compare import compare
+    def run_here(inputs: Sequence[NDArray[Any]]) -> tuple[str, list[tuple[NDArray[Any], ...]]]:
+        session = target.open_session(artifact)
+        try:
+            return session.engine, [session.run(pixels) for pixels in inputs]
+        finally:
+            session.close()
 
-    cases = parity_cases(reference.preprocess)
-    (given,), (wanted,) = artifact.inputs, artifact.outputs
-    expected = [(reference_output(reference, case.picture, wanted),) for case in cases]
-    preprocess = app_preprocessing(reference, given)
-    session = target.open_session(artifact)
-    try:
-        produced = [session.run(preprocess.feed(case.picture, given)) for case in cases]
-    finally:
-        session.close()
-    return compare(
-        artifact.outputs,
-        [case.name for case in cases],
-        expected,
-        produced,
-        tolerance=target.precisions[artifact.precision],
-        engine=session.engine,
-        image_size=reference.image_size,
-    )
+    return prove(artifact, target.precisions[artifact.precision], reference, run_here)
 
 
 def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:

@@ -139,6 +139,18 @@ def conditions() -> Conditions:
     )
 
 
+def peak_memory_bytes() -> int:
+    """The most memory that this process ever had resident."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        # Not getrusage: on Linux its maximum is inherited from the process that started this one.
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts it in bytes
+
+
 def warnings(where: Machine, states: Sequence[Conditions], *, threads: int) -> list[str]:
     """Whatever makes latencies measured there doubtful, one plain sentence each."""
     found = []

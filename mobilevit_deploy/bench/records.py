@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 from mobilevit_deploy.bench.measurement import FORMAT, SCHEMA_VERSION, Measurement
 from mobilevit_deploy.errors import ArtifactError, OutputError
@@ -28,6 +29,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("ab").close()
@@ -43,7 +45,8 @@ class Recorder:
             OutputError: the disk is full, or the file cannot be written any more.
         """
         try:
-            with self._path.open("ab") as file:
+            # Devices are measured side by side, and each line is written whole.
+            with self._lock, self._path.open("ab") as file:
                 file.write(measurement.model_dump_json().encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""``mobilevit-deploy bench``: latency of artifacts on this machine."""
+"""``mobilevit-deploy bench``: latency and memory of artifacts on devices."""
 
 from __future__ import annotations
 
@@ -24,40 +24,107 @@ def bench(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE", help="Artifacts, or folders of them.")
     ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            "-d",
+            metavar="DEVICE",
+            help="host, adb, adb:SERIAL, or arm64; may be repeated. Default: host, this machine. "
+            "'mobilevit-deploy devices' lists them.",
+        ),
+    ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, help="Processes an artifact; artifacts take turns.")
-    ] = 3,
+        int, typer.Option("--rounds", min=1, help="Processes an artifact, at least; artifacts take turns.")
+    ] = 5,
     samples: Annotated[int, typer.Option("--samples", min=1, help="Steady inferences a process.")] = 50,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="SHARE",
+            help="Add rounds until every median is known this well (95 % interval); 'off' adds none.",
+        ),
+    ] = "2%",
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=0, help="Begin no further round after this long.")
+    ] = 300,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads the runtimes may use.")] = 1,
+    cores: Annotated[
+        str,
+        typer.Option("--cores", metavar="big|mid|little|MASK", help="Cores to stay on. Default: all."),
+    ] = "",
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Look at memory, in a pass of its own.")
+    ] = True,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="SOURCE",
+            help="The checkpoint, where it is no longer where the artifact was made from: a device has to "
+            "compute what it computes.",
+        ),
+    ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
             "--results", metavar="FILE", help=f"Raw samples, appended. Default: {RESULTS} in --output."
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the last run in --results, where it stopped.")
+    ] = False,
     output: options.Output = Path("exports"),
     json: options.Json = False,
 ) -> None:
-    """Measure load, first and steady-state latency on this machine, and keep every sample.
+    """Measure latency and memory on phones and on this machine, and keep every sample.
 
-    Artifacts take turns, each turn in a process of its own, so that what changes with time hits all alike. An
-    artifact that failed parity is not timed. **Phones rank differently:** a host's numbers compare
-    files, they do not predict a phone.
+    On each device: every artifact must first **compute what its reference computes** there; one that does not
+    is not timed. Then artifacts take turns, each turn in a process of its own, so that what changes with time
+    hits all alike, until every median is known to 2 %. A phone is left to cool before each turn.
+
+    **Phones rank differently:** a host's numbers compare files, they do not predict a phone.
+
+    A pulled cable, a reboot or Ctrl-C costs the measurement in flight: the same command with **--resume**
+    goes on from there.
 
     Examples:
 
         mobilevit-deploy bench
 
+        mobilevit-deploy bench --device adb --cores big --threads 2
+
         mobilevit-deploy bench exports/*.onnx exports/*.tflite --rounds 5 --threads 2
     """
     from mobilevit_deploy.bench.schedule import run
+    from mobilevit_deploy.devices.selection import open_devices
 
     paths = options.artifacts(files, output)
     results = results or output / RESULTS
+    wanted = options.share(precision)
+    devices = open_devices(device or [])
     with _progress() as on_progress:
-        made = run(
-            paths, rounds=rounds, samples=samples, threads=threads, output=results, on_progress=on_progress
-        )
+        try:
+            made = run(
+                paths,
+                rounds=rounds,
+                samples=samples,
+                threads=threads,
+                cores=cores,
+                precision=wanted,
+                max_seconds=max_seconds,
+                memory=memory,
+                model=model,
+                output=results,
+                resume=resume,
+                on_progress=on_progress,
+                devices=devices,
+            )
+        finally:
+            for opened in devices:
+                opened.close()
     if json:
         console.print_json({"measurements": [measurement.model_dump(mode="json") for measurement in made]})
     else:
@@ -70,27 +137,26 @@ def bench(
 def _progress() -> Iterator[Callable[[Progress], None]]:
     out = console.stderr()
     if not out.is_terminal:
-        yield (
-            lambda at: (
-                out.print(f"{at.done}/{at.total}  {at.running.file}, round {at.round}")
-                if at.running
-                else None
-            )
-        )
+        yield lambda at: out.print(f"{at.done}/{at.total}  {_doing(at)}") if at.running else None
         return
 
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("starting")
-        yield lambda at: bar.update(
-            task,
-            completed=at.done,
-            total=at.total,
-            description=f"{at.running.file}, round {at.round}" if at.running else "done",
-        )
+        tasks: dict[str, TaskID] = {}
+
+        def show(at: Progress) -> None:
+            if at.device not in tasks:
+                tasks[at.device] = bar.add_task("starting")
+            bar.update(tasks[at.device], completed=at.done, total=at.total, description=_doing(at))
+
+        yield show
+
+
+def _doing(at: Progress) -> str:
+    return f"{at.device}: {at.running.file}, {at.doing}" if at.running else f"{at.device}: {at.doing}"
 
 
 def _rendered(paths: list[Path], made: list[Measurement]) -> str:
@@ -104,8 +170,11 @@ def _rendered(paths: list[Path], made: list[Measurement]) -> str:
 
 
 def _leave(made: list[Measurement]) -> None:
-    statuses = {measurement.outcome.status for measurement in made}
+    outcomes = [measurement.outcome for measurement in made]
+    statuses = {outcome.status for outcome in outcomes}
     if "failed" in statuses:
         raise typer.Exit(EXIT_FAILED)
-    if "refused" in statuses:
+    if "refused" in statuses or any(
+        outcome.status == "checked" and not outcome.parity.passed for outcome in outcomes
+    ):
         raise typer.Exit(EXIT_NOT_PASSED)

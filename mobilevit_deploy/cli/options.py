@@ -98,3 +98,21 @@ def _expand(path: Path) -> list[Path]:
     if not path.is_dir() or path.with_name(path.name + ".json").exists():
         return [path]
     return [note.with_suffix("") for note in sorted(path.glob("*.json")) if note.with_suffix("").exists()]
+
+
+def share(text: str) -> float | None:
+    """Parse ``2%`` or ``0.02``; ``off`` is None.
+
+    Raises:
+        UsageError: it is neither, or not between nothing and all.
+    """
+    if text == "off":
+        return None
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise UsageError(f"'{text}' is no share.", remedy="Give one such as 2% or 0.02.")
+    return value

@@ -6,13 +6,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.bench.measurement import Context, Timing, Untimed
+from mobilevit_deploy.artifact import Manifest
+from mobilevit_deploy.bench import environment
+from mobilevit_deploy.bench.measurement import Context, Counted, Timing, Untimed, Weighed
 from mobilevit_deploy.devices import host_process
-from mobilevit_deploy.devices.runner import Job
-from mobilevit_deploy.errors import SessionError
+from mobilevit_deploy.devices.runner import Job, Work
+from mobilevit_deploy.errors import SessionError, UsageError
 from mobilevit_deploy.target import get_target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class HostRunner:
@@ -24,26 +32,53 @@ class HostRunner:
 
     name = "host"
     context: Context = "host"
+    works: tuple[Work, ...] = ("time", "memory")
 
     def __init__(self, timeout_s: float = 600.0) -> None:
         self._timeout_s = timeout_s
 
-    def measure(self, job: Job) -> Timing | Untimed:
+    def machine(self) -> environment.Machine:
+        """See ``DeviceRunner.machine``."""
+        return environment.machine()
+
+    def settle(self, on_wait: Callable[[str], None]) -> None:
+        """Nothing is waited for: what keeps a computer busy is told in the report."""
+
+    def proof_holds(self, manifest: Manifest) -> bool:
+        """Whether the libraries that proved it are those that would run it now."""
+        here = get_target(manifest.target)
+        return all(manifest.libraries.get(name) == _version(name) for name in here.libraries)
+
+    def outputs(
+        self, job: Job, inputs: Sequence[NDArray[Any]]
+    ) -> tuple[str, Sequence[tuple[NDArray[Any], ...]]]:
+        """See ``DeviceRunner.outputs``."""
+        with tempfile.TemporaryDirectory(prefix="mobilevit-deploy-") as folder:
+            place = Path(folder)
+            host_process.write_arrays(place / host_process.INPUTS, [(pixels,) for pixels in inputs])
+            self._run(job, place, "outputs")
+            engine = host_process.read_engine(place)
+            return engine, host_process.read_arrays(place / host_process.OUTPUTS)
+
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
         """See ``DeviceRunner.measure``. Ctrl-C ends the process before it is passed on."""
+        _mask(job.cores)
         here = get_target(job.manifest.target).availability()
         if not here.usable:
             return Untimed(status="not-timed", reason=f"{here.reason}. {here.remedy}")
         with tempfile.TemporaryDirectory(prefix="mobilevit-deploy-") as folder:
-            answer = Path(folder) / "answer.json"
-            self._run(job, answer)
-            return host_process.read_answer(answer)
+            self._run(job, Path(folder), job.work)
+            return host_process.read_outcome(Path(folder))
 
-    def _run(self, job: Job, answer: Path) -> None:
+    def close(self) -> None:
+        """Every process has ended with the call that started it."""
+
+    def _run(self, job: Job, folder: Path, work: str) -> None:
         what = f"{job.path.name} ({job.manifest.target})"
         try:
             # -P keeps the working folder, where anything may lie, out of the module path.
             ended = subprocess.run(
-                [sys.executable, "-P", "-m", host_process.__name__, str(answer)],
+                [sys.executable, "-P", "-m", host_process.__name__, work, str(folder)],
                 input=job.model_dump_json().encode(),
                 capture_output=True,
                 timeout=self._timeout_s,
@@ -59,6 +94,22 @@ class HostRunner:
                 f"{what} {_ending(ended.returncode)} while it was measured.{_last_line(ended.stderr)}",
                 remedy="Run 'mobilevit-deploy verify' on the file, and 'mobilevit-deploy doctor'.",
             )
+
+
+def _mask(cores: str) -> None:
+    """Check that ``cores`` is a mask: which of a computer's cores are big, it does not tell."""
+    if cores and not host_process.cores_of(cores):
+        raise UsageError(
+            f"'{cores}' names no cores of this machine.",
+            remedy="Give a hexadecimal mask, such as --cores 3 for cores 0 and 1; clusters are a phone's.",
+        )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def _ending(code: int) -> str:

@@ -17,38 +17,60 @@ from mobilevit_deploy import artifact
 from mobilevit_deploy.artifact import Manifest, open_artifact
 from mobilevit_deploy.bench import environment, statistics
 from mobilevit_deploy.bench.environment import Conditions, Machine
-from mobilevit_deploy.bench.measurement import Context, Measurement, Subject, Timing, Untimed
+from mobilevit_deploy.bench.measurement import (
+    Checked,
+    Context,
+    Counted,
+    Measurement,
+    Subject,
+    Timing,
+    Untimed,
+    Weighed,
+)
 from mobilevit_deploy.bench.records import holds_measurements, read_measurements
 from mobilevit_deploy.bench.statistics import Estimate, Summary
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.report.naming import with_labels
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 UNSTEADY_CV = 0.05
 """Processes of one artifact that differ by more than this deserve a warning."""
 
 
 class Timed(BaseModel):
-    """All processes of one artifact on one device, summed up.
+    """All processes of one artifact in one run on one device, summed up.
 
     Attributes:
+        run: names the invocation; within one, artifacts took turns.
+        cores: what the process was asked to run on; empty for all.
         load_ms: median over processes.
         first_ms: median over processes.
+        preprocess_ms: median over processes and pictures; None where an app does that.
+        peak_bytes: the most memory that was resident, in a process of its own; None if not looked at.
+        model_bytes: how much of it came after the file was opened.
         ratio: its median over that of the fastest artifact of the same model, input size, device and number
             of threads; None for that one itself.
         samples_ms: of each process.
         states: conditions before and after each process.
+        invalid: why further processes were no fair time, one sentence each.
+        parity: on this device; None where that of the manifest was proven there.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
+    run: str
     device: str
     context: Context
     engine: str
     threads: int
+    cores: str
     load_ms: float
     first_ms: float
+    preprocess_ms: float | None
+    peak_bytes: int | None
+    model_bytes: int | None
     latency: Summary
     ratio: Estimate | None = None
     samples_ms: tuple[tuple[float, ...], ...]
@@ -56,6 +78,29 @@ class Timed(BaseModel):
     measured_at: datetime
     machine: Machine
     states: tuple[Conditions, ...]
+    invalid: tuple[str, ...]
+    parity: ParityResult | None
+
+    @property
+    def end_to_end_ms(self) -> float | None:
+        """From a decoded photograph to the output: preprocessing and the median inference."""
+        return None if self.preprocess_ms is None else self.preprocess_ms + self.latency.p50.value
+
+
+class Emulated(BaseModel):
+    """What emulated ARM says of an artifact: parity, and instructions, which are no latency.
+
+    Attributes:
+        cpu: that was emulated.
+        parity: of ARM's own kernels with the reference.
+        instructions: median of single inferences; None if they were not counted.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    cpu: str
+    parity: ParityResult
+    instructions: int | None
 
 
 class Row(BaseModel):
@@ -65,6 +110,7 @@ class Row(BaseModel):
         label: the shortest name that tells it from the other rows, such as ``tflite fp32``.
         path: of the artifact, from the report's folder.
         untimed: why there is no time of it, if that was tried.
+        emulated: what was found under emulation, if that was tried.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +120,7 @@ class Row(BaseModel):
     manifest: Manifest
     timed: Timed | None = None
     untimed: Untimed | None = None
+    emulated: Emulated | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -286,36 +333,95 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _rows(path: str, manifest: Manifest, measured: Sequence[Measurement]) -> list[Row]:
-    groups: dict[tuple[object, ...], list[tuple[Measurement, Timing]]] = defaultdict(list)
-    untimed = None
+    groups: dict[tuple[object, ...], list[Measurement]] = defaultdict(list)
+    untimed: dict[str, Untimed] = {}
     for measurement in measured:
-        if timing := measurement.timing:
-            where = (measurement.device, measurement.context, measurement.threads, timing.engine)
-            groups[*where, timing.machine.cpu, timing.machine.usable_cores].append((measurement, timing))
-        elif isinstance(measurement.outcome, Untimed):
-            untimed = measurement.outcome
+        if isinstance(measurement.outcome, Timing):
+            groups[_place(measurement, measurement.outcome)].append(measurement)
+            untimed.pop(measurement.device, None)  # what was mended since
+        elif refusal := _refusal(measurement):
+            untimed[measurement.device] = refusal
     # A time that was taken before the verdict turned is the time of something wrong.
-    if not groups or not manifest.passed:
-        return [Row(label="", path=path, manifest=manifest, untimed=untimed)]
-    return [Row(label="", path=path, manifest=manifest, timed=_sum_up(group)) for group in groups.values()]
+    timed = [_sum_up(_latest_run(group), measured) for group in groups.values()] if manifest.passed else []
+    rows = [Row(label="", path=path, manifest=manifest, timed=each) for each in timed if each]
+    rows = [row for row in rows if row.timed and row.timed.device not in untimed]
+    if not rows or untimed:
+        why = next(iter(untimed.values()), None)
+        rows.append(Row(label="", path=path, manifest=manifest, untimed=why))
+    emulated = _emulated(measured)
+    return [row.model_copy(update={"emulated": emulated}) for row in rows]
 
 
-def _sum_up(group: Sequence[tuple[Measurement, Timing]]) -> Timed:
-    measurement, timing = group[-1]
-    samples = tuple(each.samples_ms for _, each in group)
+def _place(measurement: Measurement, timing: Timing) -> tuple[object, ...]:
+    where = (measurement.device, measurement.context, measurement.threads, measurement.cores, timing.engine)
+    return (*where, timing.machine.cpu, timing.machine.usable_cores)
+
+
+def _refusal(measurement: Measurement) -> Untimed | None:
+    outcome = measurement.outcome
+    if isinstance(outcome, Checked) and not outcome.parity.passed:
+        why = f"it is not right on {measurement.device}: {'; '.join(outcome.parity.reasons)}."
+        return Untimed(status="refused", reason=why)
+    return outcome if isinstance(outcome, Untimed) else None
+
+
+def _latest_run(group: Sequence[Measurement]) -> list[Measurement]:
+    """Only one run's: within it, artifacts took turns under the same conditions."""
+    return [each for each in group if each.run == group[-1].run]
+
+
+def _sum_up(group: Sequence[Measurement], measured: Sequence[Measurement]) -> Timed | None:
+    fair = [(each, each.timing) for each in group if each.timing]
+    if not fair:
+        return None
+    measurement, timing = fair[-1]
+    samples = tuple(each.samples_ms for _, each in fair)
+    preprocess = [ms for _, each in fair for ms in each.preprocess_ms]
+    passes = [
+        each.outcome
+        for each in measured
+        if (each.run, each.device, each.threads, each.cores)
+        == (measurement.run, measurement.device, measurement.threads, measurement.cores)
+    ]
+    weighed = next((outcome for outcome in passes if isinstance(outcome, Weighed)), None)
     return Timed(
+        run=measurement.run,
         device=measurement.device,
         context=measurement.context,
         engine=timing.engine,
         threads=measurement.threads,
-        load_ms=median(each.load_ms for _, each in group),
-        first_ms=median(each.first_ms for _, each in group),
+        cores=measurement.cores,
+        load_ms=median(each.load_ms for _, each in fair),
+        first_ms=median(each.first_ms for _, each in fair),
+        preprocess_ms=median(preprocess) if preprocess else None,
+        peak_bytes=weighed.peak_bytes if weighed else None,
+        model_bytes=max(weighed.peak_bytes - weighed.before_bytes, 0) if weighed else None,
         latency=statistics.summarise(samples),
         samples_ms=samples,
         input=timing.input,
         measured_at=measurement.started_at,
         machine=timing.machine,
-        states=tuple(state for _, each in group for state in (each.before, each.after)),
+        states=tuple(state for _, each in fair for state in (each.before, each.after)),
+        invalid=tuple(
+            each.outcome.invalid
+            for each in group
+            if isinstance(each.outcome, Timing) and each.outcome.invalid
+        ),
+        parity=next((outcome.parity for outcome in passes if isinstance(outcome, Checked)), None),
+    )
+
+
+def _emulated(measured: Sequence[Measurement]) -> Emulated | None:
+    emulated = [each for each in measured if each.context == "emulator"]
+    outcomes = [each.outcome for each in emulated if each.run == emulated[-1].run]
+    checked = next((outcome for outcome in outcomes if isinstance(outcome, Checked)), None)
+    if checked is None:
+        return None
+    counted = next((outcome for outcome in outcomes if isinstance(outcome, Counted)), None)
+    return Emulated(
+        cpu=counted.cpu if counted else "arm64",
+        parity=checked.parity,
+        instructions=round(median(counted.instructions)) if counted else None,
     )
 
 
@@ -338,7 +444,8 @@ def _with_ratio(row: Row, fastest: dict[tuple[object, ...], Timed]) -> Row:
 def _peers(row: Row, timed: Timed) -> tuple[object, ...]:
     """What two rows must share, if their latencies are to be compared."""
     same = (row.manifest.model.weights_sha256, row.image_size)
-    return (*same, timed.device, timed.context, timed.threads, timed.machine.cpu, timed.machine.usable_cores)
+    where = (timed.device, timed.context, timed.threads, timed.cores)
+    return (*same, *where, timed.machine.cpu, timed.machine.usable_cores)
 
 
 def _warnings(rows: Sequence[Row]) -> list[str]:
@@ -352,6 +459,11 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
         for warning in environment.warnings(
             place[0].machine, [state for each in place for state in each.states], threads=place[0].threads
         )
+    ]
+    found += [
+        f"{label}: {len(each.invalid)} of its processes were no fair time and are left out: {each.invalid[0]}"
+        for label, each in timed
+        if each.invalid
     ]
     return list(dict.fromkeys([*found, *_unsteady(timed)]))
 

@@ -37,7 +37,7 @@ def test_each_line_is_json_of_its_own_with_format_and_version(path: Path) -> Non
     record(path, 1, 2)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["format"] for line in lines] == ["mobilevit-deploy/measurement"] * 2
-    assert [line["schema_version"] for line in lines] == [1, 1]
+    assert [line["schema_version"] for line in lines] == [2, 2]
     assert lines[0]["outcome"]["samples_ms"]
 
 
@@ -73,7 +73,7 @@ def test_somebody_elses_file_is_refused_and_left_as_it_is(tmp_path: Path, conten
 
 def test_a_newer_schema_says_which_and_what_to_do(path: Path) -> None:
     record(path, 1)
-    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":7'))
+    path.write_text(path.read_text().replace('"schema_version":2', '"schema_version":7'))
     with pytest.raises(ArtifactError, match="schema version 7 in line 1") as refusal:
         read_measurements(path)
     assert "Upgrade" in refusal.value.remedy

@@ -13,7 +13,7 @@ from mobilevit_deploy.artifact import manifest_path
 from mobilevit_deploy.bench.records import read_measurements
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-QUICK = ("--rounds", "2", "--samples", "3")
+QUICK = ("--rounds", "2", "--samples", "3", "--precision", "off")
 
 
 def test_every_sample_is_kept_and_summed_up(
@@ -24,13 +24,15 @@ def test_every_sample_is_kept_and_summed_up(
     assert done.returncode == 0, done.stderr
     assert "toy fp32" in done.stdout
     measured = read_measurements(tmp_path / "raw.jsonl")
-    assert [measurement.round for measurement in measured] == [1, 2]
-    assert all(measurement.timing and len(measurement.timing.samples_ms) >= 3 for measurement in measured)
+    *timed, weighed = measured
+    assert [measurement.round for measurement in timed] == [1, 2]
+    assert all(measurement.timing and len(measurement.timing.samples_ms) >= 3 for measurement in timed)
+    assert weighed.outcome.status == "weighed"
 
 
 def test_json_holds_the_measurements(cli: Cli, artifact_copy: Callable[..., Path]) -> None:
-    done = cli("bench", artifact_copy("toy"), "--rounds", "1", "--samples", "2", "--json")
-    (measurement,) = json.loads(done.stdout)["measurements"]
+    done = cli("bench", artifact_copy("toy"), "--rounds", "1", "--samples", "2", "--precision", "off", "--json")
+    measurement, _ = json.loads(done.stdout)["measurements"]
     assert measurement["outcome"]["status"] == "timed"
     assert measurement["context"] == "host"
 

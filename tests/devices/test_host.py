@@ -9,20 +9,33 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from fakes.timed_artifacts import write_artifact
 from mobilevit_deploy.artifact import read_manifest
-from mobilevit_deploy.bench.measurement import Timing, Untimed
+from mobilevit_deploy.bench.measurement import Counted, Timing, Untimed, Weighed
 from mobilevit_deploy.devices.host import HostRunner
-from mobilevit_deploy.devices.runner import Job
-from mobilevit_deploy.errors import SessionError
+from mobilevit_deploy.devices.runner import Job, Work
+from mobilevit_deploy.errors import SessionError, UsageError
 
 
-def measure(path: Path, *, samples: int = 5, threads: int = 1, **options: float) -> Timing | Untimed:
-    job = Job(path=path, manifest=read_manifest(path), samples=samples, threads=threads)
-    return HostRunner(**options).measure(job)
+def job(path: Path, *, samples: int = 5, threads: int = 1, work: Work = "time", cores: str = "") -> Job:
+    return Job(
+        path=path,
+        manifest=read_manifest(path),
+        work=work,
+        samples=samples,
+        threads=threads,
+        cores=cores,
+    )
+
+
+def measure(
+    path: Path, *, samples: int = 5, threads: int = 1, **options: float
+) -> Timing | Weighed | Counted | Untimed:
+    return HostRunner(**options).measure(job(path, samples=samples, threads=threads))
 
 
 def test_what_the_clock_says_is_what_the_runtime_did(tmp_path: Path) -> None:
@@ -119,3 +132,38 @@ def _wait_for(file: Path) -> None:
     while not file.exists():
         assert time.monotonic() < until, f"{file} was never made"
         time.sleep(0.05)
+
+
+def test_memory_is_looked_at_in_a_pass_of_its_own(tmp_path: Path) -> None:
+    weighed = HostRunner().measure(job(write_artifact(tmp_path, load_bytes=60_000_000), work="memory"))
+    assert isinstance(weighed, Weighed)
+    assert 60_000_000 <= weighed.peak_bytes - weighed.before_bytes < 120_000_000
+    assert weighed.pss_bytes is None or 60_000_000 < weighed.pss_bytes <= weighed.peak_bytes
+
+
+def test_what_the_artifact_computes_comes_back_whole(tmp_path: Path) -> None:
+    path = write_artifact(tmp_path, scale=3.0)
+    inputs = [np.full((1, 3, 32, 48), value, np.float32) for value in (1.0, 2.0)]
+    engine, outputs = HostRunner().outputs(job(path), inputs)
+    assert engine.startswith("clock 1.0")
+    assert [output.tolist() for (output,) in outputs] == [[[3.0] * 3], [[6.0] * 3]]
+
+
+def test_the_proof_of_the_export_holds_until_a_library_changes(tmp_path: Path) -> None:
+    manifest = read_manifest(write_artifact(tmp_path))
+    assert HostRunner().proof_holds(manifest.model_copy(update={"libraries": {"numpy": np.__version__}}))
+    assert not HostRunner().proof_holds(manifest.model_copy(update={"libraries": {"numpy": "0.1"}}))
+
+
+def test_a_process_stays_on_the_cores_that_were_asked_for(tmp_path: Path) -> None:
+    path = write_artifact(tmp_path, tells_cores=True)
+    timing = HostRunner().measure(job(path, cores="1"))
+    assert isinstance(timing, Timing)
+    assert timing.cores == "1"
+    assert timing.engine.endswith("on cores {0}")
+
+
+@pytest.mark.parametrize("cores", ["big", "0", "zz", "100000000000000000"])
+def test_cores_that_are_not_there_are_refused(tmp_path: Path, cores: str) -> None:
+    with pytest.raises(UsageError, match="names no cores of this machine"):
+        HostRunner().measure(job(write_artifact(tmp_path), cores=cores))

@@ -91,7 +91,7 @@ class TestGather:
         manifest = read_manifest(write_artifact(tmp_path))
         record(tmp_path, measurement(manifest))
         file = tmp_path / "bench.jsonl"
-        file.write_text(file.read_text().replace('"schema_version":1', '"schema_version":9'))
+        file.write_text(file.read_text().replace('"schema_version":2', '"schema_version":9'))
         report = gather(tmp_path)
         assert report.total == 1
         assert "schema version 9" in report.warnings[0]

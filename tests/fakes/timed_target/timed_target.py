@@ -1,8 +1,10 @@
 """A target whose artifact, a JSON file, says how its session behaves.
 
 ``{"run_ms": 2}`` takes 2 ms an inference. Further keys: ``load_ms``; ``first_ms``, extra for the first
-inference; ``measurable`` false; ``refuses``, a message; ``raises``, a message; ``signal``, a number that the
-process kills itself with; ``hangs``, a file that it makes before it does so; ``prints``, to both streams.
+inference; ``load_bytes``, memory taken while loading; ``scale``, of the mean that is given; ``tells_cores``,
+in the engine's name; ``measurable`` false; ``refuses``, a message; ``raises``, a message; ``signal``, a
+number that the process kills itself with; ``hangs``, a file that it makes before it does so; ``prints``, to
+both streams.
 The environment variable TIMED_TARGET=unusable makes the target say that it cannot run here.
 """
 
@@ -57,6 +59,9 @@ class TimedSession:
         self._behaviour = behaviour
         self._runs = 0
         self.engine = f"clock 1.0 with {threads} threads"
+        if behaviour.get("tells_cores"):
+            self.engine += f" on cores {os.sched_getaffinity(0)}"
+        self._weights = np.ones(behaviour.get("load_bytes", 0), np.uint8)
         self.measurable = behaviour.get("measurable", True)
         if "prints" in behaviour:
             print(behaviour["prints"], flush=True)
@@ -65,7 +70,7 @@ class TimedSession:
             raise SessionError(behaviour["refuses"], remedy="Export it again.")
         _wait(behaviour.get("load_ms", 0))
 
-    def run(self, *_inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         self._runs += 1
         if "raises" in self._behaviour:
             raise RuntimeError(self._behaviour["raises"])
@@ -77,7 +82,8 @@ class TimedSession:
         _wait(
             self._behaviour.get("run_ms", 0) + (self._behaviour.get("first_ms", 0) if self._runs == 1 else 0)
         )
-        return (np.zeros((1, 3), np.float32),)
+        mean = inputs[0].mean() * self._behaviour.get("scale", 0)
+        return (np.full((1, 3), mean, np.float32),)
 
     def close(self) -> None:
         pass

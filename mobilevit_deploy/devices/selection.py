@@ -1,0 +1,34 @@
+"""From what ``--device`` takes to devices that can be measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobilevit_deploy.devices.host import HostRunner
+from mobilevit_deploy.devices.runner import DeviceRunner
+from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.target import suggestion
+
+KINDS = {
+    "host": "this machine",
+    "adb": "the phone on the cable; adb:SERIAL where there are several",
+    "arm64": "ARM64 code under emulation: parity and instructions, no time",
+}
+
+
+def open_devices(names: Sequence[str]) -> list[DeviceRunner]:
+    """The devices with these names, each once; no name is this machine.
+
+    Raises:
+        UsageError: there is no such kind of device.
+        DeviceError: it is not there, or cannot be used.
+    """
+    return [_open(name) for name in dict.fromkeys(names or ["host"])]
+
+
+def _open(name: str) -> DeviceRunner:
+    kind = name.partition(":")[0]
+    if name == "host":
+        return HostRunner()
+    known = ", ".join(f"{kind} ({what})" for kind, what in KINDS.items())
+    raise UsageError(f"There is no device '{name}'.", remedy=f"{suggestion(kind, KINDS)}Known: {known}.")
