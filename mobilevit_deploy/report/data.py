@@ -38,6 +38,7 @@ class Timed(BaseModel):
         ratio: its median over that of the fastest artifact of the same model, input size, device and number
             of threads; None for that one itself.
         samples_ms: of each process.
+        started_at: of each process, in UTC.
         states: conditions before and after each process.
     """
 
@@ -53,7 +54,7 @@ class Timed(BaseModel):
     ratio: Estimate | None = None
     samples_ms: tuple[tuple[float, ...], ...]
     input: str
-    measured_at: datetime
+    started_at: tuple[datetime, ...]
     machine: Machine
     states: tuple[Conditions, ...]
 
@@ -313,7 +314,7 @@ def _sum_up(group: Sequence[tuple[Measurement, Timing]]) -> Timed:
         latency=statistics.summarise(samples),
         samples_ms=samples,
         input=timing.input,
-        measured_at=measurement.started_at,
+        started_at=tuple(each.started_at for each, _ in group),
         machine=timing.machine,
         states=tuple(state for _, each in group for state in (each.before, each.after)),
     )
@@ -331,7 +332,8 @@ def _with_ratios(rows: Sequence[Row]) -> list[Row]:
 def _with_ratio(row: Row, fastest: dict[tuple[object, ...], Timed]) -> Row:
     if row.timed is None or row.timed is (best := fastest[_peers(row, row.timed)]):
         return row
-    ratio = statistics.ratio(row.timed.samples_ms, best.samples_ms)
+    paired = statistics.took_turns(row.timed.started_at, best.started_at)
+    ratio = statistics.ratio(row.timed.samples_ms, best.samples_ms, paired=paired)
     return row.model_copy(update={"timed": row.timed.model_copy(update={"ratio": ratio})})
 
 
