@@ -21,6 +21,7 @@ from mobilevit_deploy.bench.measurement import Context, Measurement, Subject, Ti
 from mobilevit_deploy.bench.records import holds_measurements, read_measurements
 from mobilevit_deploy.bench.statistics import Estimate, Summary
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.output import visible
 from mobilevit_deploy.report.naming import with_labels
 
 SCHEMA_VERSION = 1
@@ -178,7 +179,7 @@ def gather(folder: str | Path) -> Report:
         ArtifactError: there is no artifact.
     """
     root = Path(folder)
-    manifests, broken = _read_artifacts(root)
+    manifests, broken = read_artifacts(root)
     measured, unreadable = _read_measurements(root)
     if not manifests and not broken:
         raise ArtifactError(
@@ -236,10 +237,11 @@ def compose(
     )
 
 
-def _read_artifacts(root: Path) -> tuple[dict[str, Manifest], list[Broken]]:
+def read_artifacts(root: Path) -> tuple[dict[str, Manifest], list[Broken]]:
+    """The manifests in ``root`` and its subfolders, by the paths of their artifacts, and what is damaged."""
     manifests: dict[str, Manifest] = {}
     broken = []
-    for note in _visible(root, "*.json"):
+    for note in visible(root, "*.json"):
         if not _is_manifest(note):
             continue
         path = note.with_suffix("")
@@ -259,22 +261,13 @@ def _order(manifest: Manifest) -> tuple[object, ...]:
 def _read_measurements(root: Path) -> tuple[list[Measurement], list[str]]:
     measured: list[Measurement] = []
     unreadable = []
-    for path in _visible(root, "*.jsonl"):
+    for path in visible(root, "*.jsonl"):
         try:
             if holds_measurements(path):
                 measured += read_measurements(path)
         except ArtifactError as error:
             unreadable.append(f"{error.problem} {error.remedy}")
     return measured, unreadable
-
-
-def _visible(root: Path, pattern: str) -> list[Path]:
-    # Exports in the making lie in hidden folders.
-    return sorted(
-        path
-        for path in root.rglob(pattern)
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
 
 
 def _is_manifest(path: Path) -> bool:
