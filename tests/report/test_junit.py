@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.timed_artifacts import manifest_of, measurement, parity, timing
-from mobilevit_deploy.accuracy.result import AccuracyResult
+from mobilevit_deploy.accuracy.result import AccuracyResult, Gate
 from mobilevit_deploy.bench.measurement import Measurement, Untimed
 from mobilevit_deploy.bench.regression import gate
 from mobilevit_deploy.report import junit
@@ -39,15 +39,16 @@ def outcome(case: ElementTree.Element) -> str:
     return found[0] if found else "passed"
 
 
-class TestDocument:
-    SUITES = {
-        "parity": [Case("a.onnx", "passed", "equal"), Case("b.onnx", "error", "changed")],
-        "latency": [Case("a", "failure", "slower"), Case("b", "skipped", "cannot tell")],
-        "nothing": [],
-    }
+SUITES = {
+    "parity": [Case("a.onnx", "passed", "equal"), Case("b.onnx", "error", "changed")],
+    "latency": [Case("a", "failure", "slower"), Case("b", "skipped", "cannot tell")],
+    "nothing": [],
+}
 
+
+class TestDocument:
     def test_counts_add_up(self) -> None:
-        root = ElementTree.fromstring(junit.render(self.SUITES))
+        root = ElementTree.fromstring(junit.render(SUITES))
         suites = root.findall("testsuite")
         assert [suite.get("name") for suite in suites] == ["parity", "latency"]
         for element in (root, *suites):
@@ -58,7 +59,7 @@ class TestDocument:
 
     def test_it_has_the_attributes_that_readers_ask_for(self) -> None:
         """Required by the schema that Jenkins publishes, and by GitLab's reader."""
-        root = ElementTree.fromstring(junit.render(self.SUITES))
+        root = ElementTree.fromstring(junit.render(SUITES))
         assert root.tag == "testsuites"
         for case in root.iter("testcase"):
             assert case.get("name")
@@ -70,7 +71,7 @@ class TestDocument:
                 assert element.get("type") == tag
 
     def test_a_name_occurs_once_in_a_class(self) -> None:
-        root = ElementTree.fromstring(junit.render(self.SUITES))
+        root = ElementTree.fromstring(junit.render(SUITES))
         keys = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
         assert len(keys) == len(set(keys))
 
@@ -110,7 +111,7 @@ class TestParity:
     def test_lost_accuracy_is_a_failure(self, tmp_path: Path) -> None:
         file = tmp_path / "a.timed"
         file.write_bytes(b"a")
-        lost = AccuracyResult(verdict="fail", reasons=("top-1 falls by 3 points",))
+        lost = AccuracyResult(verdict="fail", gate=Gate(), reasons=("top-1 falls by 3 points",))
         (case,) = junit.parity_cases({"a": manifest_of(file, parity(), accuracy=lost)})
         assert (case.outcome, case.message) == ("failure", "top-1 falls by 3 points")
 
