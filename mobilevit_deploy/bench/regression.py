@@ -5,10 +5,10 @@ matched by what they are (``mobilevit_deploy.bench.matching``), never by file or
 their medians has the interval of two independent samples of processes.
 
 A verdict follows from that interval and the threshold t alone. Bounds are 1 + t and its inverse, so that
-swapping the sides turns ``slower`` into ``faster``. By simulation, five rounds of 50 samples show a slow-down
-of 3 % in 85 to 100 of 100 comparisons where processes differ by 0.5 to 1 % and samples by 1 to 3 %, and
-call equal artifacts different in at most 4 of 100; three rounds show it in 25 to 97
-(tests/bench/test_regression.py).
+swapping the sides turns ``slower`` into ``faster``. Where processes differ by 0.5 to 1 % and samples by 1 to
+3 %, a simulated slow-down of 3 % is shown by five rounds of 50 samples in 86 to 100 of 100 comparisons, by
+three in 26 to 96; equal artifacts are called different in 0 to 5 (tests/bench/test_regression.py). What
+changed on the machine between two runs, no interval knows: measure both in turns where a percent matters.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class TestExitCode:
     def test_what_nobody_can_tell_is_a_warning_unless_proof_is_asked_for(
         self, cli: Cli, base: Path, tmp_path: Path, strict: tuple[str, ...], code: int
     ) -> None:
-        new = record(tmp_path / "new.jsonl", 10.4, 10.9, 9.9, day=3)
+        new = record(tmp_path / "new.jsonl", 10.2, 10.7, 9.8, day=3)
         done = cli("compare", base, new, "--fail-if-slower", "5%", *strict)
         assert done.returncode == code, done.stderr
         shown = " ".join(done.stdout.split())
@@ -125,7 +125,7 @@ class TestOutputs:
     def test_the_table_fits_the_terminal(self, cli: Cli, base: Path, tmp_path: Path, width: int) -> None:
         import os
 
-        new = record(tmp_path / "new.jsonl", 10.4, 10.9, 9.9, day=3)
+        new = record(tmp_path / "new.jsonl", 10.2, 10.7, 9.8, day=3)
         env = {**os.environ, "COLUMNS": str(width)}
         done = cli("compare", base, new, "--fail-if-slower", "5%", env=env)
         assert max(map(len, done.stdout.splitlines())) <= width
