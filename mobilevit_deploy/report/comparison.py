@@ -70,8 +70,8 @@ def advice(change: Change, threshold: float | None) -> str:
     doubt = f"{span(change.ratio)} holds the {percent(threshold)} that are allowed."
     if change.rounds_needed is None:
         return (
-            f"{doubt} At this noise even {MOST_ROUNDS} rounds would hardly tell: measure on a quieter machine, "
-            "or choose another threshold."
+            f"{doubt} At this noise even {MOST_ROUNDS} rounds would hardly tell: measure on a quieter "
+            "machine, or choose another threshold."
         )
     return (
         f"{doubt} About {change.rounds_needed} rounds on both sides, instead of {change.rounds}, would tell."

@@ -23,7 +23,7 @@ def run(day: int, *, processes: int = 3, threads: int = 1, **medians: float) -> 
             threads=threads,
             round=number,
             started_at=datetime(2026, 1, day, tzinfo=UTC) + timedelta(minutes=number),
-            outcome=timing(samples_ms=(0.99 * median, median, 1.01 * median)),
+            outcome=timing(samples_ms=(0.999 * median, median, 1.001 * median)),
         )
         for target, median in medians.items()
         for number in range(1, processes + 1)
