@@ -97,6 +97,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def visible(root: Path, pattern: str) -> list[Path]:
+    """The files in ``root`` and its subfolders that match; exports in the making lie in hidden folders."""
+    return sorted(
+        path
+        for path in root.rglob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none; see ``write_bytes``."""
     write_bytes(path, text.encode())

@@ -29,5 +29,6 @@ class Results(BaseModel):
         return summarise(rounds) if rounds else None
 
     def faster(self, ours: Key, base: Key) -> Estimate:
-        """How many times as fast as ``base`` a file is."""
-        return ratio(self.rounds(base), self.rounds(ours))
+        """How many times as fast as ``base`` a file is; in one run, files take turns."""
+        over, under = self.rounds(base), self.rounds(ours)
+        return ratio(over, under, paired=len(over) == len(under))

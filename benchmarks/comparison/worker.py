@@ -55,6 +55,7 @@ def export(request: Request) -> Entry:
         from mobilevit_deploy.target import get_target
 
         path = request.folder / f"{key.label}{get_target(key.runtime).suffix}"
+        path.unlink(missing_ok=True)  # some tools refuse to write over a file
         peer.export(request.checkpoint, path)
         libraries = {name: version(name) for name in peer.libraries}
     return request.entry.model_copy(

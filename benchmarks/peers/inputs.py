@@ -22,13 +22,15 @@ CALIBRATION = 128
 
 def transformers_model(checkpoint: Path) -> nn.Module:
     """transformers' MobileViT, giving its logits alone."""
+    import torch
     from torch import nn
     from transformers import MobileViTForImageClassification
 
     class Logits(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = MobileViTForImageClassification.from_pretrained(checkpoint)
+            # Not in the type of the file: the bundled weights are stored in halves.
+            self.model = MobileViTForImageClassification.from_pretrained(checkpoint, dtype=torch.float32)
 
         def forward(self, pixel_values: Tensor) -> Any:
             return self.model(pixel_values).logits

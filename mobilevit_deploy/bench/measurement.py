@@ -180,3 +180,12 @@ class Measurement(BaseModel):
     def timing(self) -> Timing | None:
         """The outcome if it is a fair time."""
         return self.outcome if isinstance(self.outcome, Timing) and not self.outcome.invalid else None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why there is no time of the artifact on this device; None if nothing speaks against it."""
+        if isinstance(self.outcome, Untimed):
+            return self.outcome.reason
+        if isinstance(self.outcome, Checked) and not self.outcome.parity.passed:
+            return f"It is not right on {self.device}: {'; '.join(self.outcome.parity.reasons)}."
+        return None

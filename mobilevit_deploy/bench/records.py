@@ -14,6 +14,7 @@ from threading import Lock
 
 from mobilevit_deploy.bench.measurement import FORMAT, SCHEMA_VERSION, Measurement
 from mobilevit_deploy.errors import ArtifactError, OutputError
+from mobilevit_deploy.output import visible
 
 # Every line begins like this, which tells a measurement that was cut short from somebody else's text.
 _OPENING = f'{{"format":"{FORMAT}"'.encode()
@@ -67,6 +68,24 @@ def read_measurements(path: Path) -> list[Measurement]:
             f"{path} cannot be read: {error.strerror}.", remedy="Pass a file that 'bench' wrote."
         ) from error
     return list(_parse(path, content))
+
+
+def collect_measurements(path: Path) -> list[Measurement]:
+    """Read the measurements in a file, or those in all files of a folder and its subfolders.
+
+    Raises:
+        ArtifactError: there are none, or a file of them cannot be read.
+    """
+    files = [path]
+    if path.is_dir():
+        files = [file for file in visible(path, "*.jsonl") if holds_measurements(file)]
+    measured = [measurement for file in files for measurement in read_measurements(file)]
+    if not measured:
+        raise ArtifactError(
+            f"There are no measurements in {path}.",
+            remedy="Make some with 'mobilevit-deploy bench', which writes measurements.jsonl.",
+        )
+    return measured
 
 
 def holds_measurements(path: Path) -> bool:

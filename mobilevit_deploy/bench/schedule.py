@@ -250,9 +250,8 @@ class _Bench:
 
     def _is_right(self, job: Job) -> bool:
         """Whether what the file computes on this device was proven; whatever says no is on the record."""
-        for outcome in (each.outcome for each in self._of(job)):
-            if isinstance(outcome, Untimed) or (isinstance(outcome, Checked) and not outcome.parity.passed):
-                return False
+        if any(each.refusal for each in self._of(job)):
+            return False
         if not job.manifest.passed:
             self._keep(job, _refusal(job), 1)
             return False

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +79,10 @@ def summarise(rounds: Rounds) -> Summary:
     p50, p90, p99 = (float(value) for value in np.percentile(pooled, [50, 90, 99]))
     medians = np.array([np.median(array) for array in arrays])
     logs = np.log(_resampled_medians(arrays, processes=_stream(0), samples=_stream(1)))
+    error = float(logs.std(ddof=1))
     return Summary(
         minimum=float(pooled.min()),
-        p50=_estimate(p50, logs, _freedom(arrays)),
+        p50=_estimate(p50, error, _freedom(arrays)),
         p90=p90,
         p99=p99,
         cv=float(medians.std(ddof=1) / medians.mean()) if len(arrays) > 1 else None,
@@ -88,27 +91,68 @@ def summarise(rounds: Rounds) -> Summary:
     )
 
 
-def ratio(rounds: Rounds, base: Rounds) -> Estimate:
+def ratio(rounds: Rounds, base: Rounds, *, paired: bool) -> Estimate:
     """How many times the median of ``base`` the median of ``rounds`` is.
 
-    Rounds that were measured in turns (as many on both sides) are resampled in pairs, so that what slowed
-    both in a round cancels out.
+    Args:
+        rounds: samples of each process.
+        base: those to compare with.
+        paired: whether round by round both were measured side by side (``took_turns``). They are resampled
+            in pairs then, so that what slowed both in a round cancels out. Two runs at two times never are,
+            however many rounds they share: pairing them would take chance for something that cancels.
 
     Raises:
-        ValueError: there are no samples, or one is not above zero.
+        ValueError: there are no samples, one is not above zero, or pairs lack a half.
     """
     over, under = _arrays(rounds), _arrays(base)
-    paired = len(over) == len(under)
-    logs = np.log(_resampled_medians(over, processes=_stream(0), samples=_stream(1))) - np.log(
-        # The same stream draws the same processes on both sides: that is the pairing.
-        _resampled_medians(under, processes=_stream(0 if paired else 2), samples=_stream(3))
-    )
+    if paired and len(over) != len(under):
+        raise ValueError("pairs need as many processes on both sides")
+    # The same stream draws the same processes on both sides: that is the pairing. Independent sides add
+    # their variances instead, and then which one is the base makes no difference to the width.
+    top = np.log(_resampled_medians(over, processes=_stream(0), samples=_stream(1)))
+    bottom = np.log(_resampled_medians(under, processes=_stream(0), samples=_stream(2 if paired else 1)))
+    error = float((top - bottom).std(ddof=1) if paired else np.hypot(top.std(ddof=1), bottom.std(ddof=1)))
     value = float(np.median(np.concatenate(over)) / np.median(np.concatenate(under)))
-    return _estimate(value, logs, min(_freedom(over), _freedom(under)))
+    return _estimate(value, error, min(_freedom(over), _freedom(under)))
+
+
+def took_turns(one: Sequence[datetime], other: Sequence[datetime]) -> bool:
+    """Whether two artifacts were measured in turns, A B A B, by when their processes started."""
+    if len(one) != len(other):
+        return False
+    turns = zip(one, other, strict=True)
+    return all(max(turn) < min(following) for turn, following in pairwise(turns))
+
+
+def rounds_to_exclude(bound: float, estimate: Estimate, processes: int, *, most: int) -> int | None:
+    """How many processes it takes until the interval of ``estimate`` no longer holds ``bound``.
+
+    Supposes that the value stays where it is, and that the interval narrows as Student's t over the square
+    root of their number does.
+
+    Args:
+        bound: within the interval.
+        estimate: of at least two processes.
+        processes: how many it came from.
+        most: beyond which nobody will wait.
+
+    Returns:
+        None if not even ``most`` are enough.
+    """
+    distance = abs(math.log(bound / estimate.value))
+    reach = math.log(estimate.interval.high / estimate.interval.low) / 2
+    spread = reach / _student(processes - 1) * math.sqrt(processes)
+    enough = (
+        count
+        for count in range(processes + 1, most + 1)
+        if _student(count - 1) * spread / math.sqrt(count) < distance
+    )
+    return next(enough, None)
 
 
 def _arrays(rounds: Rounds) -> list[_Samples]:
-    arrays = [np.asarray(samples, dtype=np.float64) for samples in rounds]
+    # Sorted, so that the order of samples, which means nothing here, does not change what is drawn.
+    arrays = [np.sort(np.asarray(samples, dtype=np.float64)) for samples in rounds]
     if not arrays or not all(array.size and (array > 0).all() for array in arrays):
         raise ValueError("every process needs samples, all of them above zero")
     return arrays
@@ -139,10 +183,15 @@ def _freedom(arrays: list[_Samples]) -> int:
     return max(len(arrays) - 1 if len(arrays) > 1 else arrays[0].size - 1, 1)
 
 
-def _estimate(value: float, logs: _Samples, freedom: int) -> Estimate:
-    from scipy.special import stdtrit
-
-    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * float(logs.std(ddof=1))
+def _estimate(value: float, error: float, freedom: int) -> Estimate:
+    """The interval around ``value`` whose logarithm has the standard error ``error``."""
+    reach = _student(freedom) * error
     return Estimate(
         value=value, interval=Interval(low=value * math.exp(-reach), high=value * math.exp(reach))
     )
+
+
+def _student(freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

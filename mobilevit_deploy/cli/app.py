@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli.bench import bench
+from mobilevit_deploy.cli.compare import compare
 from mobilevit_deploy.cli.convert import convert
 from mobilevit_deploy.cli.describe import describe
 from mobilevit_deploy.cli.doctor import doctor
@@ -72,6 +73,7 @@ for command in (
     inspect,
     convert,
     bench,
+    compare,
     report,
     targets,
     doctor,

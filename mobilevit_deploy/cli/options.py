@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,9 @@ Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of artifacts and their manifests.")
 ]
 
+LARGEST_FRACTION = 0.2
+"""Numbers without a percent sign mean a fraction below this, and percent from 1 on."""
+
 SMALLEST, LARGEST = 32, 2048
 """Sides in pixels: the network halves its input five times; above 2048 no phone answers in time."""
 
@@ -75,6 +79,34 @@ def image_size(text: str | None) -> tuple[int, int] | None:
             f"of {SMALLEST} to {LARGEST} pixels.",
         )
     return int(sides[0]), int(sides[-1])
+
+
+def threshold(text: str | None) -> float | None:
+    """Parse how much slower is too slow, ``5%``, ``5`` or ``0.05``, to a fraction.
+
+    Raises:
+        UsageError: it is no number, out of bounds, or could be meant either way, such as 0.5.
+    """
+    if text is None:
+        return None
+    number = text.strip().removesuffix("%").rstrip()
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    # Nobody allows 20 percent and more as a fraction; who writes 0.5 may well mean half a percent.
+    if not text.rstrip().endswith("%") and LARGEST_FRACTION <= value < 1:
+        raise UsageError(
+            f"'{text}' may mean {value:.0%} or {value}%.", remedy=f"Write '{100 * value:g}%' or '{value:g}%'."
+        )
+    is_fraction = value < LARGEST_FRACTION and not text.rstrip().endswith("%")
+    fraction = value if is_fraction else value / 100
+    if not 0 <= fraction <= 1:
+        raise UsageError(
+            f"'{text}' is no threshold.",
+            remedy="Say how much slower an artifact may be: '5%', which is the same as 5 or 0.05.",
+        )
+    return fraction
 
 
 def artifacts(paths: list[Path] | None, folder: Path) -> list[Path]:

@@ -30,6 +30,7 @@ from mobilevit_deploy.bench.measurement import (
 from mobilevit_deploy.bench.records import holds_measurements, read_measurements
 from mobilevit_deploy.bench.statistics import Estimate, Summary
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.output import visible
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.report.naming import with_labels
 
@@ -53,6 +54,7 @@ class Timed(BaseModel):
         ratio: its median over that of the fastest artifact of the same model, input size, device and number
             of threads; None for that one itself.
         samples_ms: of each process.
+        started_at: of each process, in UTC.
         states: conditions before and after each process.
         invalid: why further processes were no fair time, one sentence each.
         parity: on this device; None where that of the manifest was proven there.
@@ -75,7 +77,7 @@ class Timed(BaseModel):
     ratio: Estimate | None = None
     samples_ms: tuple[tuple[float, ...], ...]
     input: str
-    measured_at: datetime
+    started_at: tuple[datetime, ...]
     machine: Machine
     states: tuple[Conditions, ...]
     invalid: tuple[str, ...]
@@ -224,7 +226,7 @@ def gather(folder: str | Path) -> Report:
         ArtifactError: there is no artifact.
     """
     root = Path(folder)
-    manifests, broken = _read_artifacts(root)
+    manifests, broken = read_artifacts(root)
     measured, unreadable = _read_measurements(root)
     if not manifests and not broken:
         raise ArtifactError(
@@ -282,10 +284,11 @@ def compose(
     )
 
 
-def _read_artifacts(root: Path) -> tuple[dict[str, Manifest], list[Broken]]:
+def read_artifacts(root: Path) -> tuple[dict[str, Manifest], list[Broken]]:
+    """The manifests in ``root`` and its subfolders, by the paths of their artifacts, and what is damaged."""
     manifests: dict[str, Manifest] = {}
     broken = []
-    for note in _visible(root, "*.json"):
+    for note in visible(root, "*.json"):
         if not _is_manifest(note):
             continue
         path = note.with_suffix("")
@@ -305,22 +308,13 @@ def _order(manifest: Manifest) -> tuple[object, ...]:
 def _read_measurements(root: Path) -> tuple[list[Measurement], list[str]]:
     measured: list[Measurement] = []
     unreadable = []
-    for path in _visible(root, "*.jsonl"):
+    for path in visible(root, "*.jsonl"):
         try:
             if holds_measurements(path):
                 measured += read_measurements(path)
         except ArtifactError as error:
             unreadable.append(f"{error.problem} {error.remedy}")
     return measured, unreadable
-
-
-def _visible(root: Path, pattern: str) -> list[Path]:
-    # Exports in the making lie in hidden folders.
-    return sorted(
-        path
-        for path in root.rglob(pattern)
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
 
 
 def _is_manifest(path: Path) -> bool:
@@ -358,11 +352,9 @@ def _place(measurement: Measurement, timing: Timing) -> tuple[object, ...]:
 
 
 def _refusal(measurement: Measurement) -> Untimed | None:
-    outcome = measurement.outcome
-    if isinstance(outcome, Checked) and not outcome.parity.passed:
-        why = f"it is not right on {measurement.device}: {'; '.join(outcome.parity.reasons)}."
-        return Untimed(status="refused", reason=why)
-    return outcome if isinstance(outcome, Untimed) else None
+    if isinstance(measurement.outcome, Untimed):
+        return measurement.outcome
+    return None if measurement.refusal is None else Untimed(status="refused", reason=measurement.refusal)
 
 
 def _latest_run(group: Sequence[Measurement]) -> list[Measurement]:
@@ -399,7 +391,7 @@ def _sum_up(group: Sequence[Measurement], measured: Sequence[Measurement]) -> Ti
         latency=statistics.summarise(samples),
         samples_ms=samples,
         input=timing.input,
-        measured_at=measurement.started_at,
+        started_at=tuple(each.started_at for each, _ in fair),
         machine=timing.machine,
         states=tuple(state for _, each in fair for state in (each.before, each.after)),
         invalid=tuple(
@@ -437,7 +429,8 @@ def _with_ratios(rows: Sequence[Row]) -> list[Row]:
 def _with_ratio(row: Row, fastest: dict[tuple[object, ...], Timed]) -> Row:
     if row.timed is None or row.timed is (best := fastest[_peers(row, row.timed)]):
         return row
-    ratio = statistics.ratio(row.timed.samples_ms, best.samples_ms)
+    paired = statistics.took_turns(row.timed.started_at, best.started_at)
+    ratio = statistics.ratio(row.timed.samples_ms, best.samples_ms, paired=paired)
     return row.model_copy(update={"timed": row.timed.model_copy(update={"ratio": ratio})})
 
 

@@ -18,15 +18,13 @@ def render(report: Report) -> str:
     """GitHub's Markdown: the verdict, a table, what to beware of, and how the numbers were made."""
     parts = [
         f"## {words.headline(report)}",
-        _escape(words.subtitle(report)),
-        _table(_COLUMNS, [_cells(row) for row in report.rows]),
-        _section("Not right", [f"**{_escape(name)}**: {_escape(why)}" for name, why in words.faults(report)]),
-        _section(
-            "Not timed", [f"**{_escape(name)}**: {_escape(why)}" for name, why in words.untimed(report)]
-        ),
-        _section("Read with care", map(_escape, report.warnings)),
-        _section("Machine", [_escape(words.cpu(machine)) for machine, _ in report.places]),
-        _section(
+        escape(words.subtitle(report)),
+        table(_COLUMNS, [_cells(row) for row in report.rows]),
+        section("Not right", [f"**{escape(name)}**: {escape(why)}" for name, why in words.faults(report)]),
+        section("Not timed", [f"**{escape(name)}**: {escape(why)}" for name, why in words.untimed(report)]),
+        section("Read with care", map(escape, report.warnings)),
+        section("Machine", [escape(words.cpu(machine)) for machine, _ in report.places]),
+        section(
             "How the numbers were made", [f"**{name}**: {text}" for name, text in words.provenance(report)]
         ),
     ]
@@ -58,18 +56,20 @@ def _cells(row: Row) -> Sequence[str]:
     ]
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column is text, and the others numbers."""
     rule = ["---", *["---:"] * (len(columns) - 1)]
-    lines = [columns, rule, *[[_escape(cell) for cell in row] for row in rows]]
+    lines = [columns, rule, *[[escape(cell) for cell in row] for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
+def section(title: str, lines: Iterable[str]) -> str:
+    """A title and a list, if there is anything in it; the lines are markup already."""
     items = "\n".join(f"- {line}" for line in lines)
     return f"### {title}\n\n{items}" if items else ""
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Keep names and labels from becoming markup."""
     one_line = " ".join(text.split())
     return (

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mobilevit_deploy.bench.matching import Identity
+
 if TYPE_CHECKING:
     from mobilevit_deploy.report.data import Row
 
@@ -14,18 +16,37 @@ def with_labels(rows: Sequence[Row]) -> list[Row]:
     """Name each row by its target and precision, and by whatever else tells rows apart."""
     converters = {(row.manifest.target, row.manifest.converter) for row in rows}
     contested = {target for target, _ in converters if sum(name == target for name, _ in converters) > 1}
-    parts = [_distinctions(row, contested) for row in rows]
+    names = _shortest(
+        [f"{row.manifest.target} {row.manifest.precision}" for row in rows],
+        [_distinctions(row, contested) for row in rows],
+    )
+    return [row.model_copy(update={"label": name}) for row, name in zip(rows, names, strict=True)]
+
+
+def labels(artifacts: Sequence[Identity]) -> list[str]:
+    """Name artifacts of two runs in the same way."""
+    return _shortest(
+        [f"{artifact.target} {artifact.precision}" for artifact in artifacts],
+        [
+            (
+                artifact.model,
+                "{}x{}".format(*artifact.image_size),
+                artifact.file,
+                _threads(artifact.threads),
+                f"on {artifact.device}",
+                f"in {artifact.context}",
+            )
+            for artifact in artifacts
+        ],
+    )
+
+
+def _shortest(names: Sequence[str], parts: Sequence[tuple[str | None, ...]]) -> list[str]:
+    """Each name, followed by those of its parts in which not all are alike."""
     telling = [len(set(column) - {None}) > 1 for column in zip(*parts, strict=True)]
     return [
-        row.model_copy(
-            update={
-                "label": " ".join(
-                    [row.manifest.target, str(row.manifest.precision)]
-                    + [part for part, tells in zip(own, telling, strict=True) if tells and part]
-                )
-            }
-        )
-        for row, own in zip(rows, parts, strict=True)
+        " ".join([name, *(part for part, tells in zip(own, telling, strict=True) if tells and part)])
+        for name, own in zip(names, parts, strict=True)
     ]
 
 

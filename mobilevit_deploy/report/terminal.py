@@ -36,6 +36,11 @@ def render(report: Report, *, width: int | None = None, color: bool | None = Non
         width: of the terminal in characters; None asks it.
         color: whether to colour; None does so for a terminal, unless NO_COLOR is set.
     """
+    return as_text(lambda console: _print(report, console), width=width, color=color)
+
+
+def as_text(write: Callable[[Console], None], *, width: int | None = None, color: bool | None = None) -> str:
+    """What ``write`` prints to a console; see ``render`` for the others."""
     from rich.console import Console
 
     if color is None:
@@ -50,7 +55,7 @@ def render(report: Report, *, width: int | None = None, color: bool | None = Non
         markup=False,
         legacy_windows=False,
     )
-    _print(report, console)
+    write(console)
     assert isinstance(console.file, io.StringIO)
     # Trailing spaces of padded cells would wrap where the terminal is narrower.
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
@@ -76,13 +81,14 @@ def _print(report: Report, console: Console) -> None:
         )
     if report.rows:
         console.print(table)
-    _list(console, "Not right", (f"{name}: {why}" for name, why in words.faults(report)), "red")
-    _list(console, "Not timed", (f"{name}: {why}" for name, why in words.untimed(report)), "yellow")
-    _list(console, "Read with care", report.warnings, "yellow")
-    _list(console, "Machine", (words.cpu(machine) for machine, _ in report.places), "dim")
+    section(console, "Not right", (f"{name}: {why}" for name, why in words.faults(report)), "red")
+    section(console, "Not timed", (f"{name}: {why}" for name, why in words.untimed(report)), "yellow")
+    section(console, "Read with care", report.warnings, "yellow")
+    section(console, "Machine", (words.cpu(machine) for machine, _ in report.places), "dim")
 
 
-def _list(console: Console, title: str, lines: Iterable[str], style: str) -> None:
+def section(console: Console, title: str, lines: Iterable[str], style: str) -> None:
+    """A title and its lines, if there are any."""
     from rich.padding import Padding
     from rich.text import Text
 

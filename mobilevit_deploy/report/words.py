@@ -42,7 +42,7 @@ _LATENCY = (
 _INTERVAL = (
     "95% confidence for the median over all processes. Processes are resampled, and samples within each, and "
     "Student's t takes account of how few processes there are. Ratios of medians are treated the same way, "
-    "round by round."
+    "round by round where artifacts took turns."
 )
 
 _VERDICTS = {"pass": "equal", "fail": "differs", "not-run": "not checked"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes.timed_artifacts import measurement
-from mobilevit_deploy.bench.records import Recorder, read_measurements
+from mobilevit_deploy.bench.records import Recorder, collect_measurements, read_measurements
 from mobilevit_deploy.errors import ArtifactError, OutputError
 
 
@@ -106,3 +106,20 @@ def test_a_full_disk_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
         recorder.append(measurement())
+
+
+def test_a_folder_stands_for_the_measurements_in_it(tmp_path: Path) -> None:
+    record(tmp_path / "a.jsonl", 1, 2)
+    record(tmp_path / "deeper" / "b.jsonl", 3)
+    record(tmp_path / ".in-the-making" / "c.jsonl", 4)
+    (tmp_path / "rows.jsonl").write_text('{"other": "rows"}\n')
+    assert [each.round for each in collect_measurements(tmp_path)] == [1, 2, 3]
+    assert collect_measurements(tmp_path / "a.jsonl") == read_measurements(tmp_path / "a.jsonl")
+
+
+def test_no_measurements_are_an_error_that_says_how_to_make_some(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    for path in (tmp_path, tmp_path / "empty.jsonl"):
+        with pytest.raises(ArtifactError, match="no measurements in") as refusal:
+            collect_measurements(path)
+        assert "bench" in refusal.value.remedy

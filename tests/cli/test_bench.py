@@ -31,7 +31,9 @@ def test_every_sample_is_kept_and_summed_up(
 
 
 def test_json_holds_the_measurements(cli: Cli, artifact_copy: Callable[..., Path]) -> None:
-    done = cli("bench", artifact_copy("toy"), "--rounds", "1", "--samples", "2", "--precision", "off", "--json")
+    done = cli(
+        "bench", artifact_copy("toy"), "--rounds", "1", "--samples", "2", "--precision", "off", "--json"
+    )
     measurement, _ = json.loads(done.stdout)["measurements"]
     assert measurement["outcome"]["status"] == "timed"
     assert measurement["context"] == "host"
