@@ -83,10 +83,18 @@ def bundle(runtime: str, abi: str = "arm64", on_stage: OnStage = lambda _: None)
     if abi != "arm64":
         raise UsageError(f"There is no runner for the ABI '{abi}'.", remedy="Use an arm64 device.")
     found = get_runtime(runtime)
-    name = f"{found.name}-{found.version}-{abi}-{debian.SUITE}-{build.source_digest()[:16]}"
-    folder = cache.entry(f"runners/{name}", lambda making: _make(found, making, on_stage))
+    folder = cache.entry(entry_name(found), lambda making: _make(found, making, on_stage))
     files = tuple(sorted(path.name for path in folder.iterdir()))
     return Bundle(found, found.version, folder, files, _digest(folder, files))
+
+
+def entry_name(runtime: Runtime) -> str:
+    """Name of a runtime's bundle in the cache: all that its content depends on.
+
+    Raises:
+        DeviceError: the runtime is not installed here, so there is no version to bundle.
+    """
+    return f"runners/{runtime.name}-{runtime.version}-arm64-{debian.SUITE}-{build.source_digest()[:16]}"
 
 
 def _make(runtime: Runtime, folder: Path, on_stage: OnStage) -> None:
