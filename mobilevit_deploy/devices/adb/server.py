@@ -89,7 +89,7 @@ def client() -> Iterator[AdbClient]:
 
 
 def connected() -> list[Attached]:
-    """Everything that is attached to the adb server, usable or not.
+    """Everything that is attached to the adb server, usable or not, by serial.
 
     Raises:
         DeviceError: there is no server.
@@ -98,7 +98,7 @@ def connected() -> list[Attached]:
     with client() as server, server.make_connection() as connection:
         connection.send_command("host:devices-l")
         connection.check_okay()
-        return parse_devices(connection.read_string_block())
+        return sorted(parse_devices(connection.read_string_block()), key=lambda one: one.serial)
 
 
 def parse_devices(listing: str) -> list[Attached]:

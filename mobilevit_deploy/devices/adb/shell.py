@@ -46,9 +46,9 @@ def dialect(features: Sequence[str]) -> Dialect:
         return Dialect(lambda argv: f"shell,v2,raw:{_fitting(f'echo $$ >&2; {_quoted(argv)}')}", _read_v2)
     # Nobody prints 32 random hexadecimal digits by chance, so a program's output cannot pass for the marker.
     mark = uuid.uuid4().hex
-    tail = f"echo; echo {mark} $?"
+    tail = f"code=$?; echo; echo {mark} $code"
     return Dialect(
-        lambda argv: f"shell:{_fitting(f'echo $$; {_quoted(argv)}; code=$?; (exit $code); {tail}')}",
+        lambda argv: f"shell:{_fitting(f'echo $$; {_quoted(argv)}; {tail}')}",
         lambda wire, started: _read_v1(wire, started, mark),
     )
 
