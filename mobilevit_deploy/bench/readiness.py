@@ -13,10 +13,10 @@ from mobilevit_deploy.bench.environment import Conditions
 from mobilevit_deploy.errors import DeviceError
 
 LEAST_BATTERY = 0.20
-"""Below about 15 % phones offer or start their battery saver, and a series of measurements takes some per cent."""
+"""Below about 15 % phones start their battery saver, and a series of measurements takes some per cent."""
 
 WARMEST_START_C = 35.0
-"""Of the battery. Idle phones lie at 25 to 32 °C; first steps of throttling come at 37 to 40 °C of the skin."""
+"""Of the battery. Idle phones lie at 25 to 32 °C; throttling begins at 37 to 40 °C of the skin."""
 
 COOL_STATUS = 0
 """Android's thermal status from which it may lower clocks is 1, "light"."""
