@@ -86,19 +86,22 @@ class AdbTransport:
         """See ``Transport.run``. Devices older than Android 7 mix the error output into the output."""
         started: list[int] = []
         speech = shell.dialect(self._features)
-        request = speech.request(argv)
         try:
-            with self._talking(request, timeout_s, passing=TimeoutError) as wire:
+            with self._talking(speech.request(argv), timeout_s, passing=TimeoutError) as wire:
                 ended = speech.read(wire, started.append)
         except TimeoutError as error:
             if not started:
                 raise self._lost(f"'{argv[0]}' never began") from error
-            # A daemon hangs up on a shell whose reader left, but not on what that shell has started.
             self._kill(started[0])
             raise DeviceError(
                 f"'{argv[0]}' did not end within {timeout_s:g} s on {self.name}, and was stopped.",
                 remedy="Allow more time; if it hangs again, restart the device.",
             ) from error
+        except KeyboardInterrupt:
+            with suppress(DeviceError):
+                for process in started:
+                    self._kill(process)
+            raise
         return Completed(tuple(argv), ended.code, ended.stdout, ended.stderr)
 
     def remove(self, remote: str) -> None:
@@ -127,6 +130,7 @@ class AdbTransport:
             raise self._refused(argv[0], argv[-1], words)
 
     def _kill(self, process: int) -> None:
+        # A daemon hangs up on a shell whose reader has left, but not on what that shell has started.
         speech = shell.dialect(self._features)
         with self._talking(speech.request(shell.kill_script(process)), HOUSEKEEPING_S) as wire:
             speech.read(wire, lambda _: None)

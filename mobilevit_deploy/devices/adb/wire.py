@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adbutils import AdbDevice
 
+OPEN_S = 30.0
+"""A device that is awake opens a service at once; one that is busy, or asleep, takes seconds."""
+
 _BLOCK = 1 << 16
 
 
@@ -78,12 +81,12 @@ class Wire:
 
 @contextmanager
 def opened(device: AdbDevice, service: str, *, limit_s: float) -> Iterator[Wire]:
-    """Open a service of the daemon, such as ``sync:``.
+    """Open a service of the daemon, such as ``sync:``, and use it for ``limit_s`` seconds at most.
 
     Raises:
         adbutils.AdbError: the server or the device refuses.
     """
-    connection = device.open_transport(timeout=limit_s)
+    connection = device.open_transport(timeout=OPEN_S)
     try:
         connection.send_command(service)
         connection.check_okay()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,15 @@ def connect(adb_server: int, tmp_path: Path) -> Iterator[Callable[..., Phone]]:
     """Connect another phone."""
     with ExitStack() as stack:
 
-        def one_more(state: str = "device", *, unauthorised: bool = False, **options: object) -> Phone:
+        def one_more(
+            state: str = "device",
+            *,
+            unauthorised: bool = False,
+            emulator: Sequence[str] = (),
+            **options: Any,
+        ) -> Phone:
             folder = tmp_path / f"phone-{len(list(tmp_path.glob('phone-*')))}"
-            daemon = Daemon(Device(folder), **options)  # type: ignore[arg-type]
+            daemon = Daemon(Device(folder, emulator=emulator), **options)
             daemon.faults.unauthorised = unauthorised
             return Phone(stack.enter_context(attached(daemon, state)), daemon)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -77,6 +79,14 @@ def test_a_command_that_hangs_is_stopped_with_all_it_started(
         phone.transport().run(["sh", "-c", "sleep 86399 & sleep 86399"], timeout_s=1)
     assert time.monotonic() - begin < 10
     _wait_until(lambda: not _running("86399"))
+
+
+def test_ctrl_c_stops_the_command_on_the_phone_as_well(phone: Any) -> None:
+    transport = phone.transport()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        transport.run(["sh", "-c", "sleep 86397 & sleep 86397"], timeout_s=20)
+    _wait_until(lambda: not _running("86397"))
 
 
 def test_a_command_that_prints_without_end_is_stopped_as_well(phone: Any) -> None:

@@ -49,7 +49,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[AdbTransport]:
     else:
         connect: Callable[..., object] = request.getfixturevalue("connect")
         options = {"features": ()} if request.param == "before Android 7" else {}
-        yield connect(**options).transport()  # type: ignore[attr-defined]
+        yield connect(**options).transport()
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def phone(board: ShellTransport) -> ShellTransport:
 
 
 def test_a_phone_is_described(phone: ShellTransport) -> None:
-    found = android.machine(phone)  # type: ignore[arg-type]
+    found = android.machine(phone)
     assert (found.name, found.cpu) == ("Google Pixel 8", "Google Tensor G3")
     assert found.system.startswith("Android 14")
     assert found.architecture == "arm64-v8a"
@@ -96,7 +96,7 @@ def test_a_phone_is_described(phone: ShellTransport) -> None:
 
 
 def test_its_conditions_are_described(phone: ShellTransport) -> None:
-    now = android.conditions(phone)  # type: ignore[arg-type]
+    now = android.conditions(phone)
     assert (now.power, now.battery, now.battery_c) == ("mains", 1.0, 31.2)
     assert now.thermal_status == 0
     assert now.temperatures_c["BIG"] == 38.0
@@ -106,30 +106,30 @@ def test_its_conditions_are_described(phone: ShellTransport) -> None:
     assert now.limits_mhz == (1704.0, 1704.0, 2914.0)
     assert now.governors == ("schedutil (cpufreq-dt)",)
     assert now.time_in_state_ms == {"cpu0": {300: 0, 1704: 50}, "cpu2": {300: 20, 2914: 50}}
-    assert 0 <= now.busy <= 1  # type: ignore[operator]
-    assert now.memory_available_bytes > 0  # type: ignore[operator]
-    assert len(now.load_average) == 3  # type: ignore[arg-type]
+    assert 0 <= now.busy <= 1
+    assert now.memory_available_bytes > 0
+    assert len(now.load_average) == 3
 
 
 def test_thermal_status_that_rises_is_seen(phone: ShellTransport) -> None:
-    assert [android.conditions(phone).thermal_status for _ in range(3)] == [0, 2, 2]  # type: ignore[arg-type]
+    assert [android.conditions(phone).thermal_status for _ in range(3)] == [0, 2, 2]
 
 
 def test_a_description_is_one_round_trip(phone: ShellTransport) -> None:
-    android.machine(phone)  # type: ignore[arg-type]
-    android.conditions(phone)  # type: ignore[arg-type]
+    android.machine(phone)
+    android.conditions(phone)
     assert len(phone.commands) == 2
 
 
 def test_a_board_without_android_tells_what_it_can(board: ShellTransport) -> None:
     for name in ("getprop", "dumpsys", "settings"):
         board.device.program(name, "exit 127")
-    found = android.machine(board)  # type: ignore[arg-type]
+    found = android.machine(board)
     assert found.name == ""
     assert found.cores == 3
     assert found.virtual is None
     assert found.kernel
-    now = android.conditions(board)  # type: ignore[arg-type]
+    now = android.conditions(board)
     assert now.temperatures_c == {"cpu-thermal": 48.312}
     assert [now.battery, now.battery_c, now.power, now.thermal_status, now.screen_on, now.low_power_mode] == (
         [None] * 6

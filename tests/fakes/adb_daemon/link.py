@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import socket
@@ -113,6 +114,7 @@ class Link(threading.Thread):
         self._connection = connection
         self._writing = threading.Lock()
         self._streams: dict[int, Stream] = {}
+        self._numbers = itertools.count(1)
 
     def run(self) -> None:
         """Serve until the connection ends."""
@@ -165,7 +167,7 @@ class Link(threading.Thread):
         if serve is None:
             self.send(CLSE, 0, peer)
             return
-        stream = Stream(self, len(self._streams) + peer, peer)
+        stream = Stream(self, next(self._numbers), peer)
         self._streams[stream.number] = stream
         self.send(OKAY, stream.number, peer)
         threading.Thread(target=self._serve, args=(serve, stream), daemon=True).start()
