@@ -77,6 +77,8 @@ class Conditions(BaseModel):
             that cannot be told.
         load_average: over 1, 5 and 15 minutes; it counts the measurements before this one.
         frequencies_mhz: of each core; empty if unreadable.
+        limits_mhz: what each core's frequency may rise to at the time: heat and power lower it, and then the
+            machine is slower than it can be; empty if unreadable.
         governors: what drives the frequencies, such as ``powersave (acpi-cpufreq)``; empty if unreadable.
         power: ``mains``, ``battery``, or None if there is no battery to see.
         battery: its level, 0 to 1.
@@ -94,6 +96,7 @@ class Conditions(BaseModel):
     load_average: tuple[float, float, float] | None
     memory_available_bytes: int | None
     frequencies_mhz: tuple[float, ...]
+    limits_mhz: tuple[float, ...] = ()
     governors: tuple[str, ...]
     power: str | None
     battery: float | None = None

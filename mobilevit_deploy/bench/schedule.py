@@ -255,6 +255,9 @@ class _Bench:
         if not job.manifest.passed:
             self._keep(job, _refusal(job), 1)
             return False
+        if why := self.device.cannot_run(job.manifest):
+            self._keep(job, Untimed(status="not-timed", reason=why), 1)
+            return False
         if self.device.proof_holds(job.manifest) or any(
             isinstance(each.outcome, Checked) for each in self._of(job)
         ):

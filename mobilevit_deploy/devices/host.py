@@ -41,6 +41,11 @@ class HostRunner:
         """See ``DeviceRunner.machine``."""
         return environment.machine()
 
+    def cannot_run(self, manifest: Manifest) -> str | None:
+        """See ``DeviceRunner.cannot_run``."""
+        here = get_target(manifest.target).availability()
+        return None if here.usable else f"{here.reason}. {here.remedy}"
+
     def settle(self, on_wait: Callable[[str], None]) -> None:
         """Nothing is waited for: what keeps a computer busy is told in the report."""
 
@@ -63,9 +68,6 @@ class HostRunner:
     def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
         """See ``DeviceRunner.measure``. Ctrl-C ends the process before it is passed on."""
         _mask(job.cores)
-        here = get_target(job.manifest.target).availability()
-        if not here.usable:
-            return Untimed(status="not-timed", reason=f"{here.reason}. {here.remedy}")
         with tempfile.TemporaryDirectory(prefix="mobilevit-deploy-") as folder:
             self._run(job, Path(folder), job.work)
             return host_process.read_outcome(Path(folder))

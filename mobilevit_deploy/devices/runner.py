@@ -71,6 +71,9 @@ class DeviceRunner(Protocol):
             DeviceError: it cannot be reached.
         """
 
+    def cannot_run(self, manifest: Manifest) -> str | None:
+        """Why artifacts of this kind cannot run there at all; None if they can."""
+
     def settle(self, on_wait: Callable[[str], None]) -> None:
         """Wait until a time would be fair: cool, charged, nothing saving power; ``on_wait`` is told why.
 

@@ -27,7 +27,15 @@ def open_devices(names: Sequence[str]) -> list[DeviceRunner]:
 
 
 def _open(name: str) -> DeviceRunner:
-    kind = name.partition(":")[0]
+    kind, _, serial = name.partition(":")
+    if kind == "adb":
+        from mobilevit_deploy.devices.adb.runner import AdbRunner
+
+        return AdbRunner(serial or None)
+    if name == "arm64":
+        from mobilevit_deploy.devices.arm64.runner import Arm64Runner
+
+        return Arm64Runner()
     if name == "host":
         return HostRunner()
     known = ", ".join(f"{kind} ({what})" for kind, what in KINDS.items())

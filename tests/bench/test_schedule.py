@@ -46,6 +46,7 @@ class Notebook:
         lost_at: int | None = None,
         interrupt_at: int | None = None,
         answers: Sequence[Timing] = (),
+        cannot: str | None = None,
         computes: Callable[[Job, NDArray[Any]], NDArray[Any]] | None = None,
     ) -> None:
         self.name, self.works = name, works
@@ -54,10 +55,14 @@ class Notebook:
         self.closed = False
         self._proven, self._lost_at, self._interrupt_at = proven, lost_at, interrupt_at
         self._answers = iter(answers)
+        self._cannot = cannot
         self._computes = computes
 
     def machine(self) -> Machine:
         return machine()
+
+    def cannot_run(self, manifest: Manifest) -> str | None:  # noqa: ARG002
+        return self._cannot
 
     def settle(self, on_wait: Callable[[str], None]) -> None:
         self.settled += 1
@@ -239,6 +244,11 @@ def test_a_device_that_always_throttles_is_not_tried_for_ever(tmp_path: Path) ->
     made = run([write_artifact(tmp_path)], rounds=1, devices=[Notebook(answers=[hot] * 20)])
     assert len(made) == 1 + REPEATS
     assert not any(each.timing for each in made)
+
+
+def test_an_artifact_that_no_runner_takes_says_so_and_is_no_failure(tmp_path: Path) -> None:
+    (untimed,) = run([write_artifact(tmp_path)], devices=[Notebook(cannot="There is no runner for timed.")])
+    assert (untimed.outcome.status, reason(untimed)) == ("not-timed", "There is no runner for timed.")
 
 
 class TestProof:

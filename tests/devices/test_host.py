@@ -70,9 +70,10 @@ def test_an_interpreter_that_only_proves_parity_gives_no_number(tmp_path: Path) 
 def test_a_target_that_cannot_run_here_says_why_and_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    manifest = read_manifest(write_artifact(tmp_path))
+    assert HostRunner().cannot_run(manifest) is None
     monkeypatch.setenv("TIMED_TARGET", "unusable")
-    untimed = measure(write_artifact(tmp_path))
-    assert untimed == Untimed(status="not-timed", reason="there is no clock. Buy a clock.")
+    assert HostRunner().cannot_run(manifest) == "there is no clock. Buy a clock."
 
 
 def test_what_a_runtime_prints_gets_in_nobodys_way(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
