@@ -10,6 +10,7 @@ from mobilevit_deploy.cli.bench import bench
 from mobilevit_deploy.cli.compare import compare
 from mobilevit_deploy.cli.convert import convert
 from mobilevit_deploy.cli.describe import describe
+from mobilevit_deploy.cli.devices import app as devices
 from mobilevit_deploy.cli.doctor import doctor
 from mobilevit_deploy.cli.evaluate import evaluate
 from mobilevit_deploy.cli.export import export
@@ -79,3 +80,5 @@ for command in (
     doctor,
 ):
     app.command()(command)
+
+app.add_typer(devices, name="devices")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mobilevit_deploy.bench.measurement import Measurement
+    from mobilevit_deploy.bench.regression import Comparison
     from mobilevit_deploy.bench.schedule import Progress
 
 RESULTS = "measurements.jsonl"
@@ -76,6 +77,24 @@ def bench(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the last run in --results, where it stopped.")
     ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--baseline", metavar="FILE", help="Earlier measurements to compare with, as 'compare' does."
+        ),
+    ] = None,
+    fail_if_slower: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-if-slower",
+            metavar="PERCENT",
+            help="Exit with 1 if an artifact got slower than the baseline by more than this for certain.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Write JUnit XML: parity, and latency if compared."),
+    ] = None,
     output: options.Output = Path("exports"),
     json: options.Json = False,
 ) -> None:
@@ -96,12 +115,23 @@ def bench(
 
         mobilevit-deploy bench --device adb --cores big --threads 2
 
-        mobilevit-deploy bench exports/*.onnx exports/*.tflite --rounds 5 --threads 2
+        mobilevit-deploy bench exports/*.onnx --baseline before.jsonl --fail-if-slower 5%
     """
+    from mobilevit_deploy.bench.records import collect_measurements
+    from mobilevit_deploy.bench.regression import gate
     from mobilevit_deploy.bench.schedule import run
     from mobilevit_deploy.devices.selection import open_devices
+    from mobilevit_deploy.errors import UsageError
+    from mobilevit_deploy.output import write_text
+    from mobilevit_deploy.report import comparison
 
     paths = options.artifacts(files, output)
+    threshold = options.threshold(fail_if_slower)
+    if threshold is not None and baseline is None:
+        raise UsageError(
+            "--fail-if-slower compares with a baseline, and there is none.", remedy="Add --baseline FILE."
+        )
+    base = collect_measurements(baseline) if baseline else []
     results = results or output / RESULTS
     wanted = options.share(precision)
     devices = open_devices(device or [])
@@ -125,12 +155,23 @@ def bench(
         finally:
             for opened in devices:
                 opened.close()
+    compared = gate(base, made, threshold) if baseline else None
     if json:
-        console.print_json({"measurements": [measurement.model_dump(mode="json") for measurement in made]})
+        document = {"measurements": [measurement.model_dump(mode="json") for measurement in made]}
+        console.print_json(
+            document if compared is None else {**document, "comparison": compared.model_dump(mode="json")}
+        )
     else:
         typer.echo(_rendered(paths, made))
+        if compared:
+            typer.echo(comparison.render_terminal(compared))
         console.stdout().print(f"[dim]Every sample: {results}. Next: mobilevit-deploy report {output}[/dim]")
+    if junit:
+        write_text(junit, _junit(paths, made, compared))
+        console.stderr().print(f"Wrote {junit}.", soft_wrap=True)
     _leave(made)
+    if compared and not compared.passes(strict=False):
+        raise typer.Exit(EXIT_NOT_PASSED)
 
 
 @contextmanager
@@ -167,6 +208,19 @@ def _rendered(paths: list[Path], made: list[Measurement]) -> str:
 
     manifests = {str(path): read_manifest(path) for path in paths}
     return terminal.render(data.compose(manifests, made, folder="", now=datetime.now(UTC)))
+
+
+def _junit(paths: list[Path], made: list[Measurement], compared: Comparison | None) -> str:
+    from mobilevit_deploy.artifact import read_manifest
+    from mobilevit_deploy.report import junit
+
+    manifests = {str(path): read_manifest(path) for path in paths}
+    return junit.render(
+        {
+            "parity": [*junit.parity_cases(manifests), *junit.device_cases(made)],
+            "latency": junit.latency_cases(compared) if compared else [],
+        }
+    )
 
 
 def _leave(made: list[Measurement]) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from mobilevit_deploy.artifact import Manifest
+from mobilevit_deploy.bench.measurement import Checked, Measurement
 from mobilevit_deploy.bench.regression import Change, Comparison
 from mobilevit_deploy.report import comparison as compared
 from mobilevit_deploy.report import words
@@ -50,6 +51,19 @@ def parity_cases(manifests: Mapping[str, Manifest], broken: Sequence[Broken] = (
     return [
         *(_parity_case(path, manifest) for path, manifest in manifests.items()),
         *(Case(each.path, "error", each.reason) for each in broken),
+    ]
+
+
+def device_cases(measured: Sequence[Measurement]) -> list[Case]:
+    """Whether artifacts computed on devices what the reference computes."""
+    return [
+        Case(
+            f"{each.subject.file} on {each.device}",
+            "passed" if each.outcome.parity.passed else "failure",
+            "; ".join(each.outcome.parity.reasons) or f"by {each.outcome.parity.engine}",
+        )
+        for each in measured
+        if isinstance(each.outcome, Checked)
     ]
 
 
