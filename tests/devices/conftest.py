@@ -11,15 +11,35 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import on_path
+from mobilevit_deploy.errors import DeviceError
 from mobilevit_deploy.parity.cases import parity_cases
 from mobilevit_deploy.pipeline import Exported
 from mobilevit_deploy.reference import Reference, app_preprocessing
 from mobilevit_deploy.target import get_target
 
+OrSkip = Callable[[Callable[[], Any]], Any]
+
+_UNREACHABLE = ("Downloading", "Reading Debian's list", "Debian packages", "The emulated device needs")
+
 
 @pytest.fixture(autouse=True)
 def _timed_target(monkeypatch: pytest.MonkeyPatch) -> None:
     on_path(monkeypatch, Path(__file__).parents[1] / "fakes" / "timed_target")
+
+
+@pytest.fixture(scope="session")
+def or_skip() -> OrSkip:
+    """Make something of downloaded pieces, unless Debian, its mirror or PyPI is out of reach here."""
+
+    def make_or_skip(make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except DeviceError as error:
+            if error.problem.startswith(_UNREACHABLE):
+                pytest.skip(str(error))
+            raise
+
+    return make_or_skip
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ library and the C library that both need, so that a device needs nothing install
 A runner reads raw input and writes raw output: C order, no header, as the manifest declares them. Models with
 one input and one output can be run, as all exports of this project are.
 
-ExecuTorch is not among the runtimes: its official aarch64 wheel holds its library only as a part of a Python
-extension that needs PyTorch, and no static or shared library to link a program with.
+ExecuTorch is not among the runtimes: its official aarch64 wheel holds the library only inside a Python
+extension, which a program could load only with stand-ins for PyTorch and for the thread pool: one thread, and
+other code than a phone would run. Its own ``executor_runner`` is the program to time there.
 """

@@ -29,7 +29,11 @@ class Outputs(_Result):
 
 
 class Times(_Result):
-    """Durations in ms, in the order they were taken; see ``bench.measurement.Timing``."""
+    """Durations in ms, in the order they were taken; see ``bench.measurement.Timing``.
+
+    ``load_ms`` is the first load of a process, as in an app, and holds what the runtime sets up but once. The
+    host's, which opens the file once before, does not: the two are not to be compared.
+    """
 
     mode: Literal["time"]
     load_ms: PositiveFloat

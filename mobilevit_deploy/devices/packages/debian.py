@@ -79,7 +79,7 @@ def _require_debian() -> None:
     missing = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
     missing += [] if _KEYRING.exists() else [str(_KEYRING)]
     if missing:
-        raise DeviceError(f"Debian packages are needed, and {', '.join(missing)} is missing.", remedy=_REMEDY)
+        raise DeviceError(f"Debian packages are needed; not found: {', '.join(missing)}.", remedy=_REMEDY)
 
 
 def _private_state(folder: Path, architecture: str) -> list[str]:
@@ -95,6 +95,8 @@ def _private_state(folder: Path, architecture: str) -> list[str]:
         "APT::Architectures": architecture,
         # Root would hand downloads to a user who may not enter this folder.
         "APT::Sandbox::User": "",
+        # A mirror that cannot be reached is only a warning otherwise.
+        "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
         "Dir::State": folder / "state",

@@ -17,7 +17,7 @@ struct warmup_rule {
 };
 
 struct timing {
-    double load_ms;  /* opening the model: library loaded, file in the system's cache */
+    double load_ms;  /* opening the model, for the first time in this process; file in the system's cache */
     double first_ms; /* the first inference */
     double *warmup_ms;
     size_t warmup_count;
