@@ -58,7 +58,7 @@ def test_a_serial_that_is_not_there_is_told_with_those_that_are(
     assert not phone.daemon.commands
 
 
-def test_no_device_at_all_says_what_to_enable(adb_server: int) -> None:
+def test_no_device_at_all_says_what_to_enable(adb_server: None) -> None:
     with pytest.raises(DeviceError, match="No device is attached") as none:
         AdbTransport()
     assert "USB debugging" in none.value.remedy
