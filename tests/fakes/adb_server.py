@@ -13,27 +13,33 @@ from pathlib import Path
 from fakes.adb_daemon import Daemon
 from mobilevit_deploy.devices import adb
 
+REDIRECTING = ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS")
+"""Variables that lead adb to another server or device."""
+
 
 @contextmanager
-def private_server(home: Path) -> Iterator[int]:
-    """Run an adb server on a port that nobody else uses, and let this process and its children use it."""
+def private_server(home: Path) -> Iterator[dict[str, str]]:
+    """Run an adb server on a port that nobody else uses; yields the variables that let adb find it.
+
+    It sees neither this machine's USB nor its emulators: whoever has a phone plugged in tests the same.
+    """
     from adbutils import AdbClient, adb_path
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    changed = {"ANDROID_ADB_SERVER_PORT": str(port), "ADB_MDNS": "0"}
-    for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
-        os.environ.pop(name, None)
-    os.environ.update(changed)
     # Its keys and its log go where the test's other files go.
-    own = {**os.environ, "HOME": str(home), "TMPDIR": str(home), "ANDROID_USER_HOME": str(home)}
-    subprocess.run([adb_path(), "start-server"], env=own, check=True, capture_output=True, timeout=60)
+    own = {"HOME": str(home), "TMPDIR": str(home), "ANDROID_USER_HOME": str(home)}
+    alone = {"ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0"}
+    here = {"ANDROID_ADB_SERVER_PORT": str(port)}
+    others = {name: value for name, value in os.environ.items() if name not in REDIRECTING}
+    command = [adb_path(), "start-server"]
+    subprocess.run(
+        command, env={**others, **own, **alone, **here}, check=True, capture_output=True, timeout=60
+    )
     try:
-        yield port
+        yield here
     finally:
         AdbClient(port=port, socket_timeout=10).server_kill()
-        for name in changed:
-            os.environ.pop(name)
 
 
 @contextmanager

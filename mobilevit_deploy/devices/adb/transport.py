@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mobilevit_deploy.devices.adb import files, server, shell
+from mobilevit_deploy.devices.adb import attached, files, server, shell
 from mobilevit_deploy.devices.adb.wire import Wire, opened
 from mobilevit_deploy.devices.transport import Completed
 from mobilevit_deploy.errors import DeviceError, DeviceLostError, first_line
@@ -42,7 +42,7 @@ class AdbTransport:
     folder = FOLDER
 
     def __init__(self, serial: str | None = None) -> None:
-        self.serial = server.choose(serial, server.connected())
+        self.serial = attached.choose(serial, attached.connected())
         with server.client() as client:
             self._device: AdbDevice = client.device(self.serial)
 
@@ -59,7 +59,7 @@ class AdbTransport:
             try:
                 self._send(source, local, unfinished)
                 self._tidy("mv", "-f", "--", unfinished, remote)
-            except DeviceError:
+            except (DeviceError, KeyboardInterrupt):
                 # The cause is what the user wants to read, not that cleaning up behind it failed as well.
                 with suppress(DeviceError):
                     self.remove(unfinished)
@@ -156,7 +156,7 @@ class AdbTransport:
 
     def _lost(self, why: str) -> DeviceLostError:
         try:
-            state = next((one.state for one in server.connected() if one.serial == self.serial), "gone")
+            state = next((one.state for one in attached.connected() if one.serial == self.serial), "gone")
         except DeviceError:
             state = "unknown, for its adb server is gone"
         return DeviceLostError(

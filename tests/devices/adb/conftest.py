@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from fakes.adb_daemon import Daemon, Device
-from fakes.adb_server import attached, private_server
+from fakes.adb_server import REDIRECTING, attached, private_server
 from mobilevit_deploy.devices.adb import AdbTransport
-
-pytest.importorskip("adbutils", reason="the extra 'devices' is not installed")
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,22 @@ class Phone:
 
 
 @pytest.fixture(scope="session")
-def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with private_server(tmp_path_factory.mktemp("adb")) as port:
-        yield port
+def server_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with private_server(tmp_path_factory.mktemp("adb")) as variables:
+        yield variables
 
 
 @pytest.fixture
-def connect(adb_server: int, tmp_path: Path) -> Iterator[Callable[..., Phone]]:
+def adb_server(server_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the private server for one test; those on a real phone use the user's own."""
+    for name in REDIRECTING:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in server_variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def connect(adb_server: None, tmp_path: Path) -> Iterator[Callable[..., Phone]]:
     """Connect another phone."""
     with ExitStack() as stack:
 

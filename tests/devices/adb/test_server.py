@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobilevit_deploy.devices.adb import AdbTransport, Attached, connected, server
+from mobilevit_deploy.devices.adb import AdbTransport, Attached, attached, connected, server
 from mobilevit_deploy.errors import DeviceError
 
 
@@ -58,7 +58,7 @@ def test_a_serial_that_is_not_there_is_told_with_those_that_are(
     assert not phone.daemon.commands
 
 
-def test_no_device_at_all_says_what_to_enable(adb_server: int) -> None:
+def test_no_device_at_all_says_what_to_enable(adb_server: None) -> None:
     with pytest.raises(DeviceError, match="No device is attached") as none:
         AdbTransport()
     assert "USB debugging" in none.value.remedy
@@ -118,24 +118,24 @@ emulator-5554          offline transport_id:1
 
 
 def test_every_state_is_read_from_a_listing() -> None:
-    usb, emulator, unauthorised, forbidden, tcp = server.parse_devices(LISTING)
+    usb, emulator, unauthorised, forbidden, tcp = attached.parse_devices(LISTING)
     assert usb == Attached("R58N12ABCDE", "device", "SM_S911B")
     assert emulator == Attached("emulator-5554", "offline", "")
     assert unauthorised.state == "unauthorized"
     assert forbidden.serial == "9A081FFAZ0"
-    assert "udev rules" in server.unusable(forbidden).remedy
+    assert "udev rules" in attached.unusable(forbidden).remedy
     assert tcp == Attached("192.168.1.20:5555", "device", "Pixel_6")
 
 
 @pytest.mark.parametrize("state", ["recovery", "sideload", "bootloader", "rescue", "host", "anything"])
 def test_a_device_that_runs_no_android_says_its_state(state: str) -> None:
     with pytest.raises(DeviceError, match=f"in state '{state}'"):
-        server.choose("x", [Attached("x", state, "")])
+        attached.choose("x", [Attached("x", state, "")])
 
 
 @given(st.text())
 def test_no_listing_is_too_strange(listing: str) -> None:
-    assert all(one.serial and one.state for one in server.parse_devices(listing))
+    assert all(one.serial and one.state for one in attached.parse_devices(listing))
 
 
 def _free_port() -> int:

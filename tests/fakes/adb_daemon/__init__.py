@@ -9,7 +9,8 @@ machine's ``/bin/sh``, with paths of the device mapped into a private folder:
         ...  # adb connect daemon.address
         daemon.faults.full_after = 1000
 
-``device`` is the phone, ``link`` the protocol, ``shell`` and ``sync`` the two services of it that matter.
+``device`` is the phone, ``faults`` what can go wrong, ``link`` the protocol, ``shell`` and ``sync`` the two
+services of it that matter.
 """
 
 from fakes.adb_daemon.daemon import Daemon

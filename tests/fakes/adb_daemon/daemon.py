@@ -10,7 +10,8 @@ from typing import Self
 
 from fakes.adb_daemon import shell, sync
 from fakes.adb_daemon.device import Device
-from fakes.adb_daemon.link import Faults, Link, Stream
+from fakes.adb_daemon.faults import Faults
+from fakes.adb_daemon.link import Link, Stream
 
 FEATURES = ("shell_v2", "cmd", "stat_v2", "fixed_push_mkdir")
 """Of Android 7 and later, as far as they matter here."""

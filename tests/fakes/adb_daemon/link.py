@@ -10,7 +10,6 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,25 +29,6 @@ MOST_BYTES = 256 * 1024
 
 class ClosedError(Exception):
     """The other side has closed the stream or the link."""
-
-
-@dataclass
-class Faults:
-    """What goes wrong. Those that count bytes happen once.
-
-    Attributes:
-        unauthorised: nobody taps on "Allow USB debugging".
-        silent: nothing answers a new connection, as of a phone that hangs.
-        drop_after_received: bytes that may arrive in streams before the cable is pulled.
-        drop_after_sent: and bytes that may leave.
-        full_after: bytes of a file that fit onto the device.
-    """
-
-    unauthorised: bool = False
-    silent: bool = False
-    drop_after_received: int | None = None
-    drop_after_sent: int | None = None
-    full_after: int | None = None
 
 
 class Stream:
@@ -130,7 +110,7 @@ class Link(threading.Thread):
 
     def send(self, kind: int, first: int, second: int, data: bytes = b"") -> None:
         """Send one packet."""
-        if kind == WRTE and self._spent("drop_after_sent", len(data)):
+        if kind == WRTE and self._daemon.faults.spend("drop_after_sent", len(data)):
             self.cut()
         packet = struct.pack("<6I", kind, first, second, len(data), 0, kind ^ 0xFFFFFFFF) + data
         try:
@@ -154,7 +134,7 @@ class Link(threading.Thread):
         elif kind == OPEN:
             self._open(first, data.rstrip(b"\0").decode())
         elif kind == WRTE and stream:
-            if self._spent("drop_after_received", len(data)):
+            if faults.spend("drop_after_received", len(data)):
                 raise ClosedError
             stream.deliver(data)
         elif kind == OKAY and stream:
@@ -188,10 +168,3 @@ class Link(threading.Thread):
                 raise ClosedError
             data += part
         return data
-
-    def _spent(self, fault: str, count: int) -> bool:
-        left = getattr(self._daemon.faults, fault)
-        if left is None:
-            return False
-        setattr(self._daemon.faults, fault, left - count if left >= count else None)
-        return left < count

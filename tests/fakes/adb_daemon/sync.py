@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fakes.adb_daemon.device import Device
-from fakes.adb_daemon.link import Faults, Stream
+from fakes.adb_daemon.faults import Faults
+from fakes.adb_daemon.link import Stream
 
 
 def serve(device: Device, faults: Faults, stream: Stream) -> None:
