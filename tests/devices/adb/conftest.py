@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fakes.adb_daemon import Daemon, Device
-from fakes.adb_server import REDIRECTING, attached, private_server
+from fakes.adb_server import REDIRECTING, attached, private_server, wait_for_state
 from mobilevit_deploy.devices.adb import AdbTransport
 
 
@@ -25,6 +25,10 @@ class Phone:
     @property
     def device(self) -> Device:
         return self.daemon.device
+
+    def wait(self) -> None:
+        """Until adb sees it again."""
+        wait_for_state(self.serial, "device")
 
     def transport(self) -> AdbTransport:
         return AdbTransport(self.serial)

@@ -10,7 +10,7 @@ from pathlib import Path
 _PRIVATE = ("/data/local/tmp", "/sys/devices/system/cpu", "/sys/class/thermal", "/proc/cpuinfo")
 """Where a phone has what this machine has not, or has otherwise."""
 
-_LOADER = re.compile(r"(?<![^\s;'])(\S*/ld-linux-aarch64\.so\.1)")
+_LOADER = re.compile(r"(?<![^\s;'])(\S*/ld-linux-aarch64\.so\.1)(?=\s+--library-path)")
 
 
 class Device:
@@ -30,7 +30,7 @@ class Device:
 
     def local(self, path: str) -> Path:
         """Where a path of the device lies here."""
-        return Path(self.translate(path))
+        return Path(self._mapped(path))
 
     def write(self, path: str, text: str) -> None:
         """Put a file there, such as one of sysfs."""
@@ -61,10 +61,14 @@ class Device:
         )
 
     def translate(self, text: str) -> str:
-        """A command or path of the device as one of this machine."""
+        """A command of the device as one of this machine."""
+        text = self._mapped(text)
+        return _LOADER.sub(rf"{self._emulator} \1", text) if self._emulator else text
+
+    def _mapped(self, text: str) -> str:
         for path in _PRIVATE:
             text = re.sub(rf"(?<![\w/.-]){re.escape(path)}(?![\w-])", f"{self.root}{path}", text)
-        return _LOADER.sub(rf"{self._emulator} \1", text) if self._emulator else text
+        return text
 
     def environment(self) -> dict[str, str]:
         """What a command finds there."""
