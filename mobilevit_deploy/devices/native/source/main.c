@@ -49,7 +49,6 @@ static void end_result(void) {
     if (fflush(stdout)) fail("the result cannot be printed");
 }
 
-
 static void print_durations(const char *name, const double *ms, size_t count) {
     printf(",\"%s\":[", name);
     for (size_t index = 0; index < count; index++) printf("%s%.6f", index ? "," : "", ms[index]);
