@@ -11,6 +11,20 @@ from typing import Any
 _WRAPPERS = ("p_", "b_", "inner_", "inner_", "model_", "mobilevit_")
 """How names of weights begin: a parameter or buffer; of wrappers, of the deploy graph, of the model."""
 
+_SHORTER = {
+    "encoder_layer_": "layer_",
+    "_transformer_layer_": "_transformer_",
+    "_attention_attention_": "_attention_",
+    "_intermediate_dense_": "_expand_",
+    "_output_dense_": "_reduce_",
+    "_downsampling_layer_": "_downsampling_",
+    "_convolution_": "_",
+    "dequantize_per_channel": "weight",
+    "_layernorm_before_": "_norm_1_",
+    "_layernorm_after_": "_norm_2_",
+}
+"""Parts of names that say little or the same twice; a name stands in a program three times."""
+
 _PASSES = ("_to_fp16", "_cast_fp16")
 """How names of values end that became float16."""
 
@@ -72,4 +86,6 @@ def _shortened(name: str) -> str:
         name = name.removeprefix(prefix)
     for suffix in _PASSES:
         name = name.removesuffix(suffix)
+    for long, short in _SHORTER.items():
+        name = name.replace(long, short)
     return name

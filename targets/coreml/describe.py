@@ -44,6 +44,8 @@ def describe_package(path: Path) -> Description:
             f"{path} holds unreadable names of classes: {error}.", remedy="Export the model again."
         ) from error
     card = read_card(path, package.description.metadata.userDefined.get(CARD_KEY))
+    if card and names and not card.labels:  # the format's own place for them is enough
+        card = card.model_copy(update={"labels": names})
     # Labels that occur twice have other names in a dictionary: those of the card, unless they changed since.
     return Description(
         inputs=_tensors(package.description.input),

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.description import CARD_KEY
 from mobilevit_deploy.task import Task
 
+from .classifier import class_labels
+
 if TYPE_CHECKING:
     from mobilevit_deploy.artifact import TensorSpec
+    from mobilevit_deploy.description import Card
     from mobilevit_deploy.target import GraphSpec
 
 PREVIEW_TYPE = "com.apple.coreml.model.preview.type"
@@ -40,7 +43,7 @@ def write_metadata(description: Any, spec: GraphSpec) -> None:
     )
     metadata.author = f"Exported by {card.producer}"
     metadata.versionString = version("mobilevit-deploy")
-    metadata.userDefined[CARD_KEY] = card.model_dump_json()
+    metadata.userDefined[CARD_KEY] = _without_known_labels(description, card).model_dump_json()
     if spec.takes_image:
         metadata.userDefined[PREVIEW_TYPE] = _PREVIEWS[card.task]
     if card.task is Task.SEGMENTATION:
@@ -50,6 +53,13 @@ def write_metadata(description: Any, spec: GraphSpec) -> None:
         feature.shortDescription = _feeding(spec)
     for feature in description.output:
         feature.shortDescription = _OUTPUTS[feature.name]
+
+
+def _without_known_labels(description: Any, card: Card) -> Card:
+    """The card as it is stored: ImageNet's labels are 30 kB, and need not be in a package twice."""
+    classifier = bool(description.predictedFeatureName) and class_labels(card.labels) == list(card.labels)
+    known = classifier or card.task is Task.SEGMENTATION
+    return card.model_copy(update={"labels": ()}) if known else card
 
 
 def segmentation_labels(description: Any) -> tuple[str, ...] | None:

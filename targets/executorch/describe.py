@@ -9,7 +9,7 @@ from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.description import CARD_KEY, Description, read_card
 from mobilevit_deploy.errors import ArtifactError
 
-from .metadata import LABELS
+from .metadata import LABELS, read_labels
 from .program import Method, Tensor, read_methods
 
 _METHOD = "forward"
@@ -37,13 +37,25 @@ def describe_program(path: Path) -> Description:
         )
     forward = methods[_METHOD]
     card = read_card(path, "".join(methods[CARD_KEY].strings) if CARD_KEY in methods else None)
+    labels = _labels(path, methods)
     return Description(
         inputs=_named(forward.inputs, _INPUTS if card else {}, "input"),
         outputs=_named(forward.outputs, _OUTPUTS if card else {}, "output"),
-        card=card,
-        labels=(methods[LABELS].strings or None) if LABELS in methods else None,
+        card=card.model_copy(update={"labels": labels or ()}) if card else None,
+        labels=labels,
         details=_details(forward, methods),
     )
+
+
+def _labels(path: Path, methods: dict[str, Method]) -> tuple[str, ...] | None:
+    if LABELS not in methods:
+        return None
+    try:
+        return read_labels(methods[LABELS].strings)
+    except ValueError as error:
+        raise ArtifactError(
+            f"{path} holds unreadable names of classes.", remedy="Export the model again."
+        ) from error
 
 
 def _named(

@@ -43,9 +43,9 @@ def emulator(or_skip: Callable) -> Qemu:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The demo model at 64 px: emulation is slow."""
+    """The demo model at 32 px: emulation is slow."""
     folder = tmp_path_factory.mktemp("small")
-    return {target: export(target=target, image_size=64, output=folder).path for target in ("onnx", "tflite")}
+    return {target: export(target=target, image_size=32, output=folder).path for target in ("onnx", "tflite")}
 
 
 @pytest.fixture
