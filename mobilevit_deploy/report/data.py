@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from mobilevit_deploy import artifact
 from mobilevit_deploy.artifact import Manifest, open_artifact
-from mobilevit_deploy.bench import environment, statistics
+from mobilevit_deploy.bench import doubts, statistics
 from mobilevit_deploy.bench.environment import Conditions, Machine
 from mobilevit_deploy.bench.measurement import (
     Checked,
@@ -35,6 +36,9 @@ from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.report.naming import with_labels
 
 SCHEMA_VERSION = 2
+
+EMULATED = " on emulated "
+"""Stands between runtime and processor in the engine of what was proven under emulation."""
 
 UNSTEADY_CV = 0.05
 """Processes of one artifact that differ by more than this deserve a warning."""
@@ -57,7 +61,7 @@ class Timed(BaseModel):
         started_at: of each process, in UTC.
         states: conditions before and after each process.
         invalid: why further processes were no fair time, one sentence each.
-        parity: on this device; None where that of the manifest was proven there.
+        parity: on this device; None where that of the manifest holds there.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -93,35 +97,43 @@ class Emulated(BaseModel):
     """What emulated ARM says of an artifact: parity, and instructions, which are no latency.
 
     Attributes:
-        cpu: that was emulated.
-        parity: of ARM's own kernels with the reference.
+        cpu: that was emulated; empty if nothing ran there.
+        parity: of ARM's own kernels with the reference; None if they never ran.
         instructions: median of single inferences; None if they were not counted.
+        reason: why something of it is missing; empty if nothing is.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     cpu: str
-    parity: ParityResult
+    parity: ParityResult | None
     instructions: int | None
+    reason: str = ""
 
 
 class Row(BaseModel):
     """One artifact as measured in one way, or not measured: a line of every table.
 
     Attributes:
-        label: the shortest name that tells it from the other rows, such as ``tflite fp32``.
+        name: the shortest that tells its artifact from the others, such as ``tflite fp32``.
+        label: the shortest that tells it from the other rows, such as ``tflite fp32 on host``.
         path: of the artifact, from the report's folder.
         untimed: why there is no time of it, if that was tried.
+        untimed_on: the devices that this is true of.
+        untimed_parity: on that device, where it is the reason.
         emulated: what was found under emulation, if that was tried.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    label: str
+    name: str = ""
+    label: str = ""
     path: str
     manifest: Manifest
     timed: Timed | None = None
     untimed: Untimed | None = None
+    untimed_on: tuple[str, ...] = ()
+    untimed_parity: ParityResult | None = None
     emulated: Emulated | None = None
 
     @property
@@ -130,36 +142,19 @@ class Row(BaseModel):
         return Subject.of(self.manifest).image_size
 
     @property
-    def errors(self) -> dict[str, float]:
-        """Largest error of any output on each input, as a fraction of the reference's spread."""
-        found: dict[str, float] = {}
-        for output in self.manifest.parity.outputs:
-            for case in output.cases:
-                if case.max_error is not None:
-                    found[case.case] = max(found.get(case.case, 0.0), case.max_error)
-        return found
+    def device_parity(self) -> ParityResult | None:
+        """Parity on the row's device; None where that of the manifest is all there is."""
+        return self.timed.parity if self.timed else self.untimed_parity
 
     @property
-    def max_error(self) -> float | None:
-        """Largest error of any output on any input, as a fraction of the reference's spread.
-
-        None for class numbers, which have none.
-        """
-        return max(self._figures("max_error"), default=None)
+    def parity(self) -> ParityResult:
+        """What is known where the row was measured: parity on that device, or else as at the export."""
+        return self.device_parity or self.manifest.parity
 
     @property
-    def sqnr_db(self) -> float | None:
-        """Smallest signal to quantisation noise ratio of any output on any input."""
-        return min(self._figures("sqnr_db"), default=None)
-
-    @property
-    def top1_agreement(self) -> float | None:
-        """Share of inputs, or of pixels, on which the best class is the reference's."""
-        return min(self._figures("top1_agreement"), default=None)
-
-    def _figures(self, name: str) -> list[float]:
-        figures = (getattr(output, name) for output in self.manifest.parity.outputs)
-        return [figure for figure in figures if figure is not None]
+    def passed(self) -> bool:
+        """Whether it equals the reference, or comes as near as it must, at the export and on its device."""
+        return self.manifest.passed and self.parity.passed
 
 
 class Broken(BaseModel):
@@ -169,6 +164,22 @@ class Broken(BaseModel):
 
     path: str
     reason: str
+
+
+class Place(NamedTuple):
+    """Where and how times were taken: what stands in one place may be compared.
+
+    Attributes:
+        device: its name.
+        context: what kind of process ran the artifacts.
+        machine: the device, without libraries.
+        states: that it was in before and after each process, in the order of time.
+    """
+
+    device: str
+    context: Context
+    machine: Machine
+    states: list[tuple[Conditions, Conditions]]
 
 
 class Report(BaseModel):
@@ -194,7 +205,7 @@ class Report(BaseModel):
     @property
     def cases(self) -> tuple[str, ...]:
         """Inputs of the parity checks."""
-        return tuple(dict.fromkeys(case for row in self.rows for case in row.errors))
+        return tuple(dict.fromkeys(case for row in self.rows for case in row.manifest.parity.errors))
 
     @property
     def passed(self) -> int:
@@ -207,16 +218,20 @@ class Report(BaseModel):
         return len(self.artifacts) + len(self.broken)
 
     @property
-    def places(self) -> list[tuple[Machine, list[Conditions]]]:
-        """Where times were measured: each machine once, without libraries, and the states it was in."""
-        found: list[tuple[Machine, list[Conditions]]] = []
+    def places(self) -> list[Place]:
+        """Each device that times were measured on, once for each kind of process."""
+        found: list[tuple[Place, list[tuple[datetime, Conditions, Conditions]]]] = []
         for timed in (row.timed for row in self.rows if row.timed):
-            bare = timed.machine.model_copy(update={"libraries": {}})
-            states = next((states for known, states in found if known == bare), None)
-            if states is None:
-                found.append((bare, states := []))
-            states += timed.states
-        return found
+            machine = timed.machine.model_copy(update={"libraries": {}})
+            place = Place(timed.device, timed.context, machine, [])
+            dated = next((dated for known, dated in found if known == place), None)
+            if dated is None:
+                found.append((place, dated := []))
+            dated += zip(timed.started_at, timed.states[::2], timed.states[1::2], strict=True)
+        return [
+            place._replace(states=[(before, after) for _, before, after in sorted(dated, key=itemgetter(0))])
+            for place, dated in found
+        ]
 
 
 def gather(folder: str | Path) -> Report:
@@ -328,33 +343,47 @@ def _is_manifest(path: Path) -> bool:
 
 def _rows(path: str, manifest: Manifest, measured: Sequence[Measurement]) -> list[Row]:
     groups: dict[tuple[object, ...], list[Measurement]] = defaultdict(list)
-    untimed: dict[str, Untimed] = {}
+    refused: dict[str, Measurement] = {}
     for measurement in measured:
+        if measurement.context == "emulator":
+            continue
         if isinstance(measurement.outcome, Timing):
             groups[_place(measurement, measurement.outcome)].append(measurement)
-            untimed.pop(measurement.device, None)  # what was mended since
-        elif refusal := _refusal(measurement):
-            untimed[measurement.device] = refusal
+            refused.pop(measurement.device, None)  # what was mended since
+        elif measurement.refusal is not None:
+            refused[measurement.device] = measurement
     # A time that was taken before the verdict turned is the time of something wrong.
     timed = [_sum_up(_latest_run(group), measured) for group in groups.values()] if manifest.passed else []
-    rows = [Row(label="", path=path, manifest=manifest, timed=each) for each in timed if each]
-    rows = [row for row in rows if row.timed and row.timed.device not in untimed]
-    if not rows or untimed:
-        why = next(iter(untimed.values()), None)
-        rows.append(Row(label="", path=path, manifest=manifest, untimed=why))
-    emulated = _emulated(measured)
-    return [row.model_copy(update={"emulated": emulated}) for row in rows]
+    row = Row(path=path, manifest=manifest, emulated=_emulated(measured))
+    rows = [row.model_copy(update={"timed": each}) for each in timed if each and each.device not in refused]
+    rows += [row.model_copy(update=why) for why in _refusals(refused.values())]
+    return rows or [row]
+
+
+def _refusals(refused: Iterable[Measurement]) -> list[dict[str, object]]:
+    """What rows say of devices without a time; those with the same reason share one."""
+    by_reason: dict[str, list[Measurement]] = defaultdict(list)
+    for measurement in refused:
+        by_reason[measurement.refusal or ""].append(measurement)
+    return [
+        {
+            "untimed": _untimed(group[0], reason),
+            "untimed_on": tuple(each.device for each in group),
+            "untimed_parity": group[0].outcome.parity if isinstance(group[0].outcome, Checked) else None,
+        }
+        for reason, group in by_reason.items()
+    ]
+
+
+def _untimed(measurement: Measurement, reason: str) -> Untimed:
+    if isinstance(measurement.outcome, Untimed):
+        return measurement.outcome
+    return Untimed(status="refused", reason=reason)
 
 
 def _place(measurement: Measurement, timing: Timing) -> tuple[object, ...]:
     where = (measurement.device, measurement.context, measurement.threads, measurement.cores, timing.engine)
     return (*where, timing.machine.cpu, timing.machine.usable_cores)
-
-
-def _refusal(measurement: Measurement) -> Untimed | None:
-    if isinstance(measurement.outcome, Untimed):
-        return measurement.outcome
-    return None if measurement.refusal is None else Untimed(status="refused", reason=measurement.refusal)
 
 
 def _latest_run(group: Sequence[Measurement]) -> list[Measurement]:
@@ -406,14 +435,15 @@ def _sum_up(group: Sequence[Measurement], measured: Sequence[Measurement]) -> Ti
 def _emulated(measured: Sequence[Measurement]) -> Emulated | None:
     emulated = [each for each in measured if each.context == "emulator"]
     outcomes = [each.outcome for each in emulated if each.run == emulated[-1].run]
-    checked = next((outcome for outcome in outcomes if isinstance(outcome, Checked)), None)
-    if checked is None:
+    if not outcomes:
         return None
+    parity = next((outcome.parity for outcome in outcomes if isinstance(outcome, Checked)), None)
     counted = next((outcome for outcome in outcomes if isinstance(outcome, Counted)), None)
     return Emulated(
-        cpu=counted.cpu if counted else "arm64",
-        parity=checked.parity,
+        cpu=counted.cpu if counted else parity.engine.partition(EMULATED)[2] if parity else "",
+        parity=parity,
         instructions=round(median(counted.instructions)) if counted else None,
+        reason=next((outcome.reason for outcome in outcomes if isinstance(outcome, Untimed)), ""),
     )
 
 
@@ -446,19 +476,26 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
     places: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
     for _, each in timed:
         places[each.device, each.threads, each.machine.cpu, each.machine.usable_cores].append(each)
+    several = len({each.device for _, each in timed}) > 1
     found = [
-        warning
+        f"{place[0].device}: {warning}" if several else warning
         for place in places.values()
-        for warning in environment.warnings(
+        for warning in doubts.warnings(
             place[0].machine, [state for each in place for state in each.states], threads=place[0].threads
         )
     ]
-    found += [
-        f"{label}: {len(each.invalid)} of its processes were no fair time and are left out: {each.invalid[0]}"
-        for label, each in timed
-        if each.invalid
-    ]
-    return list(dict.fromkeys([*found, *_unsteady(timed)]))
+    return list(dict.fromkeys([*found, *_unfair(rows), *_unsteady(timed)]))
+
+
+def _unfair(rows: Sequence[Row]) -> Iterator[str]:
+    by_reason: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, timed in ((row.name, row.timed) for row in rows if row.timed):
+        for reason in timed.invalid:
+            by_reason[timed.device, reason].append(name)
+    for (device, reason), names in by_reason.items():
+        count = "1 process" if len(names) == 1 else f"{len(names)} processes"
+        artifacts = ", ".join(dict.fromkeys(names))
+        yield f"{device}: {count} of {artifacts} left out, for no fair time was measured: {reason}"
 
 
 def _unsteady(timed: Sequence[tuple[str, Timed]]) -> Iterator[str]:
