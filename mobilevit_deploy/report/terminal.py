@@ -51,7 +51,7 @@ def as_text(write: Callable[[Console], None], *, width: int | None = None, color
 
 
 def _print(report: Report, console: Console) -> None:
-    good = report.passed == report.total
+    good = not words.faults(report)
     console.print(words.headline(report), style="bold green" if good else "bold red")
     console.print(words.subtitle(report))
     offered = columns.filled([*columns.FILE, *columns.SPEED, *columns.DETAILS], report.rows)

@@ -74,9 +74,10 @@ def headline(report: Report) -> str:
     """The verdict in one line, such as ``4 of 4 artifacts equal the reference``; 8 bits only match it."""
     exact = all(_exact(row.manifest.parity) for row in report.artifacts)
     one, many = ("equals", "equal") if exact else ("matches", "match")
-    if report.total == 1:
-        return f"{report.passed} of 1 artifact {one} the reference"
-    return f"{report.passed} of {report.total} artifacts {many} the reference"
+    artifacts, verb = ("artifact", one) if report.total == 1 else ("artifacts", many)
+    wrong = len({row.path for row in report.rows if _wrong_there(row) or _wrong_emulated(row)})
+    doubt = f", {wrong} of them not on every device" if wrong else ""
+    return f"{report.passed} of {report.total} {artifacts} {verb} the reference{doubt}"
 
 
 def models(report: Report) -> str:
@@ -116,7 +117,7 @@ def faults(report: Report) -> list[tuple[str, str]]:
     differing += [
         (f"{row.name} on emulated {row.emulated.cpu}", "; ".join(row.emulated.parity.reasons))
         for row in report.artifacts
-        if row.emulated and row.emulated.parity and not row.emulated.parity.passed
+        if row.emulated and row.emulated.parity and _wrong_emulated(row)
     ]
     return [*differing, *((broken.path, broken.reason) for broken in report.broken)]
 
@@ -146,26 +147,23 @@ def emulated(report: Report) -> list[Row]:
 
 def proof(row: Row) -> str:
     """Where the parity of the row was proven and by what, and what was timed if that was another."""
-    there = row.device_parity
-    if there is not None:
-        device = row.timed.device if row.timed else ", ".join(row.untimed_on)
-        return f"{'proven' if there.passed else 'run'} on {device} by {there.engine}"
+    if (there := row.device_parity) is not None:
+        return f"{'proven' if there.passed else 'run'} there by {there.engine}"
     proved = row.manifest.parity.engine
     if row.timed is None:
         return proved
     clock = "" if row.timed.engine == proved else f"; timed on {row.timed.engine}"
-    return f"as at the export, by {proved}{clock}"
+    return f"as at the export by {proved}{clock}"
 
 
 def proofs(rows: Sequence[Row]) -> str:
-    """Where the parity of rows that stand together was proven, and by what, in one line."""
-    there = {row.device_parity.engine: None for row in rows if row.device_parity}
-    exported = {row.manifest.parity.engine: None for row in rows if not row.device_parity}
-    parts = []
-    if there:
-        parts.append(f"proven there by {', '.join(there)}")
-    if exported:
-        parts.append(f"as at the export, by {', '.join(exported)}")
+    """Where the parity of rows that stand together was checked, and by what, in one line."""
+    engines: dict[str, dict[str, None]] = {}
+    for row in rows:
+        device = row.timed.device if row.timed else ", ".join(row.untimed_on)
+        how = f"checked on {device}" if row.device_parity else "as at the export"
+        engines.setdefault(how, {})[row.parity.engine] = None
+    parts = [f"{how} by {', '.join(found)}" for how, found in engines.items()]
     return f"Parity {'; '.join(parts)}."
 
 
@@ -383,6 +381,12 @@ def libraries(report: Report) -> list[tuple[str, str]]:
 def _wrong_there(row: Row) -> bool:
     """Whether a device found an artifact wrong that was right at the export."""
     return row.manifest.passed and row.untimed_parity is not None
+
+
+def _wrong_emulated(row: Row) -> bool:
+    """Whether ARM's kernels found an artifact wrong that was right at the export."""
+    parity = row.emulated.parity if row.emulated else None
+    return row.manifest.passed and parity is not None and not parity.passed
 
 
 def _may_be_as_fast(timed: Timed) -> bool:
