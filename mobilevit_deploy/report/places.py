@@ -74,13 +74,12 @@ def facts(place: Place) -> list[tuple[str, str]]:
         ("Device", machine.name),
         ("Processor", cpu(machine)),
         ("Cores", ", ".join(map(_cluster, machine.clusters))),
-        ("Instructions", ", ".join(machine.cpu_features)),
+        ("Instruction sets", ", ".join(machine.cpu_features)),
         ("Clock", _clocks(machine, states)),
         ("At top clock", _at_top(machine, pairs)),
         ("Governor", _each(states, lambda state: ", ".join(state.governors))),
         ("Power", _each(states, lambda state: state.power)),
-        ("Battery", _course(states, lambda state: state.battery, "{:.0%}")),
-        ("Battery heat", _course(states, lambda state: state.battery_c, "{:.1f} °C")),
+        ("Battery", _battery(states)),
         ("Sensors", "up to {:.1f} °C ({})".format(*max(sensors)) if sensors else ""),
         ("Thermal status", _each(states, _thermal)),
         ("Screen", _each(states, lambda state: _choose(state.screen_on, "lit", "off"))),
@@ -132,6 +131,12 @@ def _share_at_top(clock: str, pairs: Sequence[tuple[Conditions, Conditions]]) ->
             spent[mhz] = spent.get(mhz, 0) + max(ms - earlier.get(mhz, 0), 0)
     total = sum(spent.values())
     return spent[max(spent)] / total if total else None
+
+
+def _battery(states: Sequence[Conditions]) -> str:
+    level = _course(states, lambda state: state.battery, "{:.0%}")
+    heat = _course(states, lambda state: state.battery_c, "{:.1f} °C")
+    return "; ".join(filter(None, [level, heat]))
 
 
 def _course(states: Sequence[Conditions], value: Callable[[Conditions], float | None], form: str) -> str:

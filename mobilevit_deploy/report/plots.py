@@ -105,8 +105,8 @@ def _pareto(panels: _Panels, looks: dict[str, _Look], width_in: float) -> str:
         axes.step(*zip(*corners, strict=True), where="post", color=svg.MUTED, lw=1, ls=(0, (4, 3)))
         for row, each in timed:
             look, p50, size = looks[row.path], each.latency.p50, row.manifest.bytes / 1e6
-            fill = look.colour if (p50.value, size) in best else svg.PAPER
-            axes.plot([p50.interval.low, p50.interval.high], [size, size], color=look.colour, lw=1.2)
+            fill = look.colour if (p50.value, size) in best else "none"
+            axes.plot([p50.interval.low, p50.interval.high], [size, size], color=look.colour, lw=1, alpha=0.6)
             axes.plot(p50.value, size, look.marker, ms=6.5, mew=1.3, mec=look.colour, mfc=fill)
         _scale_time(axes, limit, width_in)
         axes.set_ylim(0, top)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE, ACCENT, PAPER = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+INK, MUTED, RULE, ACCENT = "#010203", "#040506", "#070809", "#0a0b0c"
 SERIES = ("#110001", "#110002", "#110003", "#110004", "#110005", "#110006")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -26,7 +26,6 @@ _VARIABLES = {
     MUTED: "var(--muted)",
     RULE: "var(--rule)",
     ACCENT: "var(--accent)",
-    PAPER: "var(--paper)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, start=1)},
 }
 

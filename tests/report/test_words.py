@@ -94,6 +94,51 @@ def test_an_artifact_that_cannot_be_told_from_the_fastest_is_named(tmp_path: Pat
     assert "Fastest: steady fp32, 2.00 ms (wild fp32 may be as fast)." in words.subtitle(report)
 
 
+def test_a_fault_of_another_device_is_told_in_the_headline(everywhere: Report) -> None:
+    assert words.headline(everywhere) == (
+        "2 of 2 artifacts equal the reference, 1 of them not on every device"
+    )
+    needed = "logits: best class agrees on 0.00% of inputs, 100% are needed"
+    assert words.faults(everywhere) == [
+        ("wrong fp32 on adb:R58M", f"It is not right on adb:R58M: {needed}."),
+        ("wrong fp32 on emulated cortex-a76", needed),
+    ]
+    assert words.untimed(everywhere) == []
+
+
+def test_the_subtitle_says_where_the_fastest_ran(everywhere: Report) -> None:
+    on_phone = [row for row in everywhere.rows if row.timed is None or row.timed.device != "host"]
+    two = [*on_phone, on_phone[0].model_copy(update={"path": "b.timed"})]
+    slower = two[0].timed
+    assert slower is not None
+    rival = slower.model_copy(update={"ratio": Estimate(value=2.0, interval=Interval(low=1.9, high=2.1))})
+    two[-1] = two[-1].model_copy(update={"timed": rival})
+    told = words.subtitle(everywhere.model_copy(update={"rows": tuple(two)}))
+    assert "9.00 ms on adb:R58M (adb shell)" in told
+
+
+def test_parity_says_where_it_was_proven(everywhere: Report) -> None:
+    assert [words.proof(row) for row in everywhere.rows] == [
+        "as at the export by clock 1.0",
+        "proven there by clock 1.0 for arm64",
+        "as at the export by clock 1.0",
+        "run there by clock 1.0",
+    ]
+    phone = [row for row in everywhere.rows if row.device_parity]
+    assert words.proofs(phone) == "Parity checked on adb:R58M by clock 1.0 for arm64, clock 1.0."
+
+
+def test_instructions_are_no_latency(everywhere: Report) -> None:
+    assert words.millions(910_421_573) == "910.4 M"
+    assert "no latency" in words.INSTRUCTIONS
+    assert "Instructions" in dict(words.provenance(everywhere))
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    for write in (words.memory, words.duration, words.spread, words.millions):
+        assert write(None) == words.NOTHING
+
+
 PREPROCESSING = PreprocessSpec(
     resize_shortest_edge=36, resample="bilinear", crop=(32, 48), rescale_factor=1 / 255, channel_order="BGR"
 )
@@ -191,6 +236,7 @@ class TestAccuracy:
     def test_it_stands_beside_the_references(self, tmp_path: Path) -> None:
         report = self.report(tmp_path, 0.979)
         assert words.accuracy(report.rows[0]) == "97.9% of 98.3%"
+        assert words.fidelity(report.rows[0]) == "top-1 97.9% of 98.3%"
         assert report.passed == 1
 
     def test_a_loss_that_is_too_large_is_a_fault(self, tmp_path: Path) -> None:
