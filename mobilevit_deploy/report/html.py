@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilevit_deploy.report import places, words
+from mobilevit_deploy.report import feeding, places, provenance, words
 from mobilevit_deploy.report.data import Report
 from mobilevit_deploy.report.plots import NARROW_IN, WIDE_IN, plots
 
@@ -31,7 +31,9 @@ def render(report: Report) -> str:
     return page.render(
         report=report,
         words=words,
+        feeding=feeding,
         places=places,
+        provenance=provenance,
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         plots=_both_widths(report),
         groups=places.groups(report),

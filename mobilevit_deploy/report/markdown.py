@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mobilevit_deploy.report import columns, places, words
+from mobilevit_deploy.report import columns, places, provenance, words
 from mobilevit_deploy.report.columns import Column
 from mobilevit_deploy.report.data import Report, Row
 
@@ -38,7 +38,7 @@ def render(report: Report) -> str:
         section("Not emulated", _named(words.unemulated(report))),
         section("Measured on", [escape(places.line(place)) for place in report.places]),
         section(
-            "How the numbers were made", [f"**{name}**: {text}" for name, text in words.provenance(report)]
+            "How the numbers were made", [f"**{name}**: {text}" for name, text in provenance.numbers(report)]
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -51,7 +51,7 @@ def _heading(place: str) -> str:
 def _emulated(rows: Sequence[Row]) -> Sequence[str]:
     if not rows:
         return ()
-    return "### Emulated ARM", words.INSTRUCTIONS, _table(columns.EMULATED, rows, rows)
+    return "### Emulated ARM", provenance.INSTRUCTIONS, _table(columns.EMULATED, rows, rows)
 
 
 def _table(offered: Sequence[Column], rows: Sequence[Row], beside: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mobilevit_deploy.report import columns, places, words
+from mobilevit_deploy.report import columns, places, provenance, words
 from mobilevit_deploy.report.columns import Column
 from mobilevit_deploy.report.data import Report, Row
 
@@ -65,7 +65,7 @@ def _print(report: Report, console: Console) -> None:
     section(console, "Not timed", _named(words.untimed(report)), "yellow")
     if on_arm := words.emulated(report):
         console.print("\nEmulated ARM", style="bold")
-        console.print(words.INSTRUCTIONS)
+        console.print(provenance.INSTRUCTIONS)
         _table(console, columns.EMULATED, on_arm)
     section(console, "Not emulated", _named(words.unemulated(report)), "yellow")
     section(console, "Read with care", report.warnings, "yellow")

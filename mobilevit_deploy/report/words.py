@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.bench.sampling import WARMUP_RULE
 from mobilevit_deploy.bench.statistics import Estimate
-from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.parity.tolerance import Tolerance
 from mobilevit_deploy.report.data import Report, Row, Timed
@@ -19,53 +16,6 @@ NOTHING = "\N{EN DASH}"
 
 _TO = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
-
-_PARITY = (
-    "The file on disk was run by its runtime and compared with the PyTorch reference on {inputs}: "
-    "photographs, generated pictures, black, white and saturated noise. The figures are those of the worst "
-    "input. The error is the largest absolute difference of any logit, as a fraction of the spread (largest "
-    "minus smallest) of the reference's logits; SQNR is the power of the logits, the mean over all inputs, "
-    "over that of the error. "
-    "Top-1 is the share of inputs, or in segmentation of pixels, that both give the same best class."
-)
-_PARITY_THERE = (
-    " On other devices the same inputs were run and compared again before anything was timed; those figures "
-    "stand in the device's rows."
-)
-_SIZE = "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes."
-_LOAD = (
-    "Opening the file, with the runtime's library imported and the file in the system's cache; median over "
-    "processes."
-)
-_FIRST = "The first inference after loading; median over processes."
-_LATENCY = (
-    "{processes} an artifact, in turns (A B C, A B C), each a fresh process. {warmup} Every inference "
-    "after that is a sample. It takes {input}, and ends when the outputs are read back; preprocessing is not "
-    "included."
-)
-_TAILS = (
-    "p90 and p99 are those of all samples of all processes; CV is the standard deviation of the processes' "
-    "medians over their mean."
-)
-_WHOLE = (
-    "From a decoded photograph to the output: the median of making the input, and the median inference. "
-    "Known of this machine alone; on phones an app makes the input, in its own way."
-)
-_MEMORY = (
-    "The most that was ever resident in a process which loads the artifact and runs it, and is not timed. "
-    "What came with the model is all beyond what the runtime's library took before the file was opened."
-)
-INSTRUCTIONS = (
-    "Instructions of one inference, counted on an emulated ARM processor with one core. It is an instruction "
-    "count and no latency: there are no caches and no pipeline."
-)
-"""Stands beside every such count."""
-
-_INTERVAL = (
-    "95% confidence for the median over all processes. Processes are resampled, and samples within each, and "
-    "Student's t takes account of how few processes there are. Ratios of medians are treated the same way, "
-    "round by round where artifacts took turns."
-)
 
 _VERDICTS = {"pass": "equal", "fail": "differs", "not-run": "not checked"}
 
@@ -92,13 +42,11 @@ def subtitle(report: Report) -> str:
     # Of several models, sizes or devices none is the fastest in any useful sense.
     leaders = [row for row in report.rows if row.timed and row.timed.ratio is None]
     if len(leaders) == 1 and leaders[0].timed and sum(row.timed is not None for row in report.rows) > 1:
-        rivals = [row.label for row in report.rows if row.timed and _may_be_as_fast(row.timed)]
+        rivals = [row.name for row in report.rows if row.timed and _may_be_as_fast(row.timed)]
         doubt = f" ({', '.join(rivals)} may be as fast)" if rivals else ""
         best = leaders[0].timed
         place = "" if best.device == "host" else f" on {where(best.device, best.context)}"
-        sentences.append(
-            f"Fastest: {leaders[0].label}, {milliseconds(best.latency.p50.value)}{place}{doubt}."
-        )
+        sentences.append(f"Fastest: {leaders[0].name}, {milliseconds(best.latency.p50.value)}{place}{doubt}.")
     equal = [row for row in report.artifacts if row.manifest.passed]
     if len(equal) > 1:
         smallest = min(equal, key=lambda row: row.manifest.bytes)
@@ -303,81 +251,6 @@ def tolerance(bounds: Tolerance) -> str:
     return ", ".join(parts)
 
 
-def tensor(spec: TensorSpec) -> str:
-    """An input or output, such as ``pixel_values: float32 [1, 3, 256, 256] (NCHW)``."""
-    array = f"{spec.dtype} {list(spec.shape)} ({spec.layout})"
-    return f"{spec.name}: {_contained(spec) if spec.container else array}"
-
-
-def feedings(report: Report) -> list[list[Row]]:
-    """Artifacts by the way in which they are fed."""
-    found: dict[tuple[object, ...], list[Row]] = {}
-    for row in report.artifacts:
-        manifest = row.manifest
-        key = (manifest.inputs, manifest.outputs, manifest.preprocessing, manifest.labels)
-        found.setdefault(key, []).append(row)
-    return list(found.values())
-
-
-def feeding(how: PreprocessSpec, spec: TensorSpec) -> list[str]:
-    """How a picture becomes the input ``spec`` of an artifact, step by step."""
-    steps = ["Decode the picture to 8-bit RGB, turned upright as its EXIF orientation says."]
-    if how.resize_shortest_edge is not None:
-        steps.append(
-            f"Scale its shorter edge to {how.resize_shortest_edge} px, the longer one by the same factor "
-            f"({how.resample}, antialiased)."
-        )
-    if how.resize_to is not None:
-        steps.append(f"Scale it to {pixels(how.resize_to)} ({how.resample}, antialiased).")
-    if how.crop is not None:
-        steps.append(f"Cut {pixels(how.crop)} out of its centre; surround what is too small with zeros.")
-    if spec.container:
-        reading = f"The runtime reads its channels as {how.channel_order}, in whatever order its bytes are."
-        return [*steps, f"Hand it over as a {_contained(spec)}: {spec.name}. {reading}"]
-    order = f"Order the channels {how.channel_order} and the axes {spec.layout}"
-    if spec.dtype == "uint8":
-        order = f"Keep the grey levels 0 to 255, the channels {how.channel_order} and the axes {spec.layout}"
-    else:
-        steps.append(f"Multiply the grey levels by {_factor(how.rescale_factor)}; subtract nothing.")
-    return [*steps, f"{order}: {spec.name}, {spec.dtype} {list(spec.shape)}."]
-
-
-def _contained(spec: TensorSpec) -> str:
-    height, width = (spec.shape[spec.layout.index(axis)] for axis in "HW")
-    return f"{spec.container} of {pixels((height, width))}"
-
-
-def provenance(report: Report) -> list[tuple[str, str]]:
-    """How each number was made: its name and a few sentences."""
-    counts = {len(output.cases) for row in report.artifacts for output in row.manifest.parity.outputs}
-    inputs = f"{min(counts)} inputs" if len(counts) == 1 else "several inputs"
-    parity = _PARITY.format(inputs=inputs)
-    if any(row.device_parity for row in report.rows):
-        parity += _PARITY_THERE
-    facts = [("Parity", parity), ("Size", _SIZE)]
-    timed = [row.timed for row in report.rows if row.timed]
-    if timed:
-        how = _LATENCY.format(processes=_processes(timed), warmup=WARMUP_RULE, input=timed[0].input)
-        facts += [("Load", _LOAD), ("First", _FIRST), ("Latency", how), ("Interval", _INTERVAL)]
-        facts += [("Tails", _TAILS)]
-    if any(each.end_to_end_ms is not None for each in timed):
-        facts.append(("End to end", _WHOLE))
-    if any(each.peak_bytes is not None for each in timed):
-        facts.append(("Memory", _MEMORY))
-    if emulated(report):
-        facts.append(("Instructions", INSTRUCTIONS))
-    return facts
-
-
-def libraries(report: Report) -> list[tuple[str, str]]:
-    """Versions of whatever made the artifacts."""
-    found: dict[str, dict[str, None]] = {}
-    for row in report.artifacts:
-        for name, version in row.manifest.libraries.items():
-            found.setdefault(name, {})[version] = None
-    return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
-
-
 def _wrong_there(row: Row) -> bool:
     """Whether a device found an artifact wrong that was right at the export."""
     return row.manifest.passed and row.untimed_parity is not None
@@ -391,19 +264,6 @@ def _wrong_emulated(row: Row) -> bool:
 
 def _may_be_as_fast(timed: Timed) -> bool:
     return timed.ratio is not None and timed.ratio.interval.low <= 1
-
-
-def _processes(timed: Sequence[Timed]) -> str:
-    counts = [each.latency.processes for each in timed]
-    low, high = min(counts), max(counts)
-    if low != high:
-        return f"{low} to {high} processes"
-    return f"{low} process" if low == 1 else f"{low} processes"
-
-
-def _factor(value: float) -> str:
-    inverse = round(1 / value)
-    return f"1/{inverse}" if value < 1 and math.isclose(1 / value, inverse, rel_tol=1e-6) else f"{value:g}"
 
 
 def _decimals(value: float, digits: int) -> int:
