@@ -12,7 +12,8 @@ from fakes.timed_artifacts import manifest_of, measurement, parity, phone, phone
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench.measurement import Checked, Counted, Measurement, Untimed, Weighed
 from mobilevit_deploy.parity.result import ParityResult, Verdict
-from mobilevit_deploy.report.data import Report, compose
+from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.gather import compose
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 PHONE: dict[str, Any] = {"device": "adb:R58M", "context": "adb-shell", "cores": "big"}

@@ -14,7 +14,8 @@ from mobilevit_deploy.accuracy.result import Evaluation, Gate, Score
 from mobilevit_deploy.bench.statistics import Estimate, Interval
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.report import words
-from mobilevit_deploy.report.data import Report, compose
+from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.gather import compose
 
 
 @pytest.mark.parametrize(

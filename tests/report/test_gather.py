@@ -21,7 +21,8 @@ from mobilevit_deploy.artifact import manifest_path, read_manifest
 from mobilevit_deploy.bench.measurement import Measurement, Untimed
 from mobilevit_deploy.bench.records import Recorder
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.report.data import Report, gather
+from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.gather import gather
 
 
 def record(folder: Path, *measurements: Measurement) -> None:
@@ -183,6 +184,37 @@ class TestDevices:
         record(tmp_path, measurement(manifest, outcome=why), measurement(manifest))
         (row,) = gather(tmp_path).rows
         assert row.timed is not None
+
+    def test_memory_that_cannot_be_looked_at_costs_no_time(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="not-timed", reason="The device does not tell how much memory is used.")
+        record(tmp_path, measurement(manifest), measurement(manifest, outcome=why))
+        (row,) = gather(tmp_path).rows
+        assert row.timed is not None
+        assert row.timed.peak_bytes is None
+        assert row.untimed is None
+
+    def test_a_crash_between_two_rounds_leaves_no_time(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="failed", reason="The process was killed by SIGSEGV.")
+        record(tmp_path, measurement(manifest), measurement(manifest, round=2, outcome=why))
+        (row,) = gather(tmp_path).rows
+        assert row.timed is None
+        assert row.untimed == why
+
+    def test_a_device_that_always_throttled_gives_no_time_and_says_so(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        hot = timing(invalid="The device throttled.")
+        record(
+            tmp_path,
+            measurement(manifest),
+            *(measurement(manifest, device="adb:R58M", round=n, outcome=hot) for n in (1, 2)),
+        )
+        timed, untimed = gather(tmp_path).rows
+        assert timed.timed is not None
+        assert untimed.untimed_on == ("adb:R58M",)
+        assert untimed.untimed is not None
+        assert untimed.untimed.reason == "No process was a fair time. The device throttled."
 
     def test_figures_are_those_of_the_device(self, everywhere: Report) -> None:
         host, phone = (row for row in everywhere.rows if row.name == "right fp32")
