@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mobilevit_deploy.bench import environment
+from mobilevit_deploy.bench import doubts
 from mobilevit_deploy.bench.matching import Process, Selection
 
 
@@ -22,7 +22,7 @@ def warnings(before: Selection, after: Selection) -> Iterator[str]:
         for group in side.timed.values():
             states = [state for each in group for state in (each.timing.before, each.timing.after)]
             threads = group[-1].measurement.threads
-            yield from environment.warnings(group[-1].timing.machine, states, threads=threads)
+            yield from doubts.warnings(group[-1].timing.machine, states, threads=threads)
 
 
 def _differences(base: Sequence[Process], new: Sequence[Process]) -> Iterator[str]:

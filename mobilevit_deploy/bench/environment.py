@@ -1,13 +1,12 @@
 """The machine that a number came from, and the state it was in.
 
-``machine`` is what stays the same while measuring, ``conditions`` what may not, and ``warnings`` says in
-plain words what of it makes a latency doubtful, and what to do.
+``machine`` is what stays the same while measuring, ``conditions`` what may not.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +16,6 @@ from pydantic import BaseModel, ConfigDict
 
 LOOK_S = 0.2
 """How long ``conditions`` looks at what else keeps the processor busy."""
-
-BUSY = 0.1
-"""Share of the processor that others may use before it is worth a warning."""
 
 # Instructions that decide how fast a matrix multiply can be; names as in /proc/cpuinfo.
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
@@ -154,39 +150,6 @@ def peak_memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts it in bytes
 
 
-def warnings(where: Machine, states: Sequence[Conditions], *, threads: int) -> list[str]:
-    """Whatever makes latencies measured there doubtful, one plain sentence each."""
-    found = []
-    busiest = max((state.busy or 0.0 for state in states), default=0.0)
-    if busiest > BUSY:
-        found.append(
-            f"Other programs used up to {busiest:.0%} of the processor between measurements: "
-            "close them and measure again."
-        )
-    if any(state.power == "battery" for state in states):
-        found.append("The machine ran on battery, which slows processors down: plug it in.")
-    if slow := sorted({name for state in states for name in state.governors if _holds_back(name)}):
-        found.append(
-            f"The frequency governor is {slow[0]}: clocks may have been low. "
-            "'cpupower frequency-set -g performance' holds them up."
-        )
-    if where.virtual:
-        found.append(
-            "This is a virtual machine: others may share its processor unseen. "
-            "Trust the ratios more than the milliseconds."
-        )
-    if where.usable_cores <= threads:
-        found.append(
-            f"{_count(threads, 'thread')} on {_count(where.usable_cores, 'usable core')}: "
-            "everything else on the machine competes with the measurement. Use fewer threads."
-        )
-    return found
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _system() -> str:
     if _is_mac():
         return f"macOS {platform.mac_ver()[0]}"
@@ -225,11 +188,6 @@ def _governors() -> tuple[str, ...]:
             f"{path.read_text().strip()} ({driver.read_text().strip() if driver.exists() else 'unknown'})"
         )
     return tuple(sorted(found))
-
-
-def _holds_back(governor: str) -> bool:
-    # The pstate drivers call their ordinary mode, which does clock up under load, "powersave" as well.
-    return governor.startswith(("powersave", "conservative")) and "pstate" not in governor
 
 
 def _virtual() -> bool | None:

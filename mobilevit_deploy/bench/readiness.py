@@ -66,13 +66,6 @@ def wait_until_ready(
         sleep(min(LOOK_EVERY_S, left_s))
 
 
-def doubts(now: Conditions) -> list[str]:
-    """What does not forbid a measurement, yet may disturb it; one plain sentence each."""
-    if now.screen_on:
-        return ["The screen is lit, which costs heat and clock: switch it off."]
-    return []
-
-
 def throttled(before: Conditions, after: Conditions) -> str | None:
     """Why what was measured in between must not count; None if nothing slowed the device down."""
     if after.thermal_status is not None and after.thermal_status > COOL_STATUS:

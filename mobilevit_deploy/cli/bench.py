@@ -204,10 +204,11 @@ def _rendered(paths: list[Path], made: list[Measurement]) -> str:
     from datetime import UTC, datetime
 
     from mobilevit_deploy.artifact import read_manifest
-    from mobilevit_deploy.report import data, terminal
+    from mobilevit_deploy.report import terminal
+    from mobilevit_deploy.report.gather import compose
 
     manifests = {str(path): read_manifest(path) for path in paths}
-    return terminal.render(data.compose(manifests, made, folder="", now=datetime.now(UTC)))
+    return terminal.render(compose(manifests, made, folder="", now=datetime.now(UTC)))
 
 
 def _junit(paths: list[Path], made: list[Measurement], compared: Comparison | None) -> str:

@@ -84,7 +84,7 @@ def compare(
 
 def _junit(compared: Comparison, new: Path, *, strict: bool) -> str:
     from mobilevit_deploy.report import junit
-    from mobilevit_deploy.report.data import read_artifacts
+    from mobilevit_deploy.report.gather import read_artifacts
 
     # Beside a folder's measurements lie the artifacts; a file may have come from anywhere.
     manifests, broken = read_artifacts(new) if new.is_dir() else ({}, [])

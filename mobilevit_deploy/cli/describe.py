@@ -66,7 +66,7 @@ def _print(file: Path, target: str, found: Description) -> None:
     from rich.table import Table
 
     from mobilevit_deploy.artifact import size
-    from mobilevit_deploy.report import words
+    from mobilevit_deploy.report import feeding
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -79,12 +79,12 @@ def _print(file: Path, target: str, found: Description) -> None:
     if found.card:
         line("model", f"{found.card.model}, {found.card.task}, {found.card.precision}")
     for spec in found.inputs:
-        line("takes", words.tensor(spec))
+        line("takes", feeding.tensor(spec))
     if found.card:
-        for number, step in enumerate(words.feeding(found.card.preprocessing, found.inputs[0]), start=1):
+        for number, step in enumerate(feeding.steps(found.card.preprocessing, found.inputs[0]), start=1):
             line("prepare" if number == 1 else "", f"{number}. {step}")
     for spec in found.outputs:
-        line("gives", words.tensor(spec))
+        line("gives", feeding.tensor(spec))
     labels = found.labels or (found.card.labels if found.card else ())
     if labels:
         line("classes", _listed(labels))

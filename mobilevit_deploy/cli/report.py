@@ -29,9 +29,9 @@ def report(
         mobilevit-deploy report exports --html report.html
     """
     from mobilevit_deploy.output import write_text
-    from mobilevit_deploy.report import data
+    from mobilevit_deploy.report.gather import gather
 
-    gathered = data.gather(folder)
+    gathered = gather(folder)
     if json:
         from mobilevit_deploy.report import json as as_json
 

@@ -82,3 +82,28 @@ class ParityResult(_Record):
     def passed(self) -> bool:
         """True for ``pass`` alone."""
         return self.verdict == "pass"
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Largest error of any output on each input, as a fraction of the reference's spread."""
+        found: dict[str, float] = {}
+        for output in self.outputs:
+            for case in output.cases:
+                if case.max_error is not None:
+                    found[case.case] = max(found.get(case.case, 0.0), case.max_error)
+        return found
+
+    @property
+    def max_error(self) -> float | None:
+        """Largest error of any output on any input; None for class numbers, which have none."""
+        return max((each.max_error for each in self.outputs if each.max_error is not None), default=None)
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Smallest signal to quantisation noise ratio of any output on any input."""
+        return min((each.sqnr_db for each in self.outputs if each.sqnr_db is not None), default=None)
+
+    @property
+    def top1_agreement(self) -> float | None:
+        """Share of inputs, or of pixels, on which the best class is the reference's."""
+        return min((each.top1_agreement for each in self.outputs), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilevit_deploy.report import words
+from mobilevit_deploy.report import feeding, places, provenance, words
 from mobilevit_deploy.report.data import Report
 from mobilevit_deploy.report.plots import NARROW_IN, WIDE_IN, plots
 
@@ -20,6 +20,7 @@ def render(report: Report) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    timed = [row.timed for row in report.rows if row.timed]
     page = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -30,9 +31,17 @@ def render(report: Report) -> str:
     return page.render(
         report=report,
         words=words,
+        feeding=feeding,
+        places=places,
+        provenance=provenance,
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         plots=_both_widths(report),
-        timed=[row.timed for row in report.rows if row.timed],
+        groups=places.groups(report),
+        # Columns that nobody has figures for are left out.
+        timed=timed,
+        weighed=any(each.peak_bytes is not None for each in timed),
+        prepared=any(each.preprocess_ms is not None for each in timed),
+        judged=any(row.manifest.accuracy for row in report.rows),
     )
 
 

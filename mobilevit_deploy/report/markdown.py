@@ -5,55 +5,63 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mobilevit_deploy.report import words
+from mobilevit_deploy.report import columns, places, provenance, words
+from mobilevit_deploy.report.columns import Column
 from mobilevit_deploy.report.data import Report, Row
 
-_COLUMNS = (
-    *("Artifact", "Size", "Parity", "Engine", "Error", "SQNR", "Top-1", "Accuracy"),
-    *("Load", "First", "p50 [95%]", "p90", "Against fastest"),
-)
+_CHOICE = (*columns.FILE, *columns.SPEED)
+"""What an artifact is chosen by."""
 
 
 def render(report: Report) -> str:
-    """GitHub's Markdown: the verdict, a table, what to beware of, and how the numbers were made."""
+    """GitHub's Markdown: the verdict, tables, what to beware of, and how the numbers were made."""
+    groups = places.groups(report)
+    timed = {place: [row for row in rows if row.timed] for place, rows in groups.items() if place}
     parts = [
         f"## {words.headline(report)}",
         escape(words.subtitle(report)),
-        table(_COLUMNS, [_cells(row) for row in report.rows]),
-        section("Not right", [f"**{escape(name)}**: {escape(why)}" for name, why in words.faults(report)]),
-        section("Not timed", [f"**{escape(name)}**: {escape(why)}" for name, why in words.untimed(report)]),
+        *(
+            part
+            for place, rows in groups.items()
+            for part in (_heading(place), escape(words.proofs(rows)), _table(_CHOICE, rows, report.rows))
+        ),
+        section("Not right", _named(words.faults(report))),
+        section("Not timed", _named(words.untimed(report))),
         section("Read with care", map(escape, report.warnings)),
-        section("Machine", [escape(words.cpu(machine)) for machine, _ in report.places]),
+        "### Times and memory" if timed else "",
+        *(
+            part
+            for place, rows in timed.items()
+            for part in (_heading(place), _table(columns.DETAILS, rows, report.rows))
+        ),
+        *_emulated(words.emulated(report)),
+        section("Not emulated", _named(words.unemulated(report))),
+        section("Measured on", [escape(places.line(place)) for place in report.places]),
         section(
-            "How the numbers were made", [f"**{name}**: {text}" for name, text in words.provenance(report)]
+            "How the numbers were made", [f"**{name}**: {text}" for name, text in provenance.numbers(report)]
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _cells(row: Row) -> Sequence[str]:
-    timed = row.timed
-    facts = [
-        row.label,
-        words.megabytes(row.manifest.bytes),
-        words.verdict(row.manifest.parity),
-        words.engine(row),
-        words.scientific(row.max_error),
-        words.decibels(row.sqnr_db),
-        words.share(row.top1_agreement),
-        words.accuracy(row),
-    ]
-    if timed is None:
-        return [*facts, *[words.NOTHING] * 5]
-    p50 = timed.latency.p50
-    return [
-        *facts,
-        words.milliseconds(timed.load_ms),
-        words.milliseconds(timed.first_ms),
-        f"{words.milliseconds(p50.value)} [{words.interval(p50)}]",
-        words.milliseconds(timed.latency.p90),
-        words.times(timed.ratio),
-    ]
+def _heading(place: str) -> str:
+    return f"**{escape(place)}**" if place else ""
+
+
+def _emulated(rows: Sequence[Row]) -> Sequence[str]:
+    if not rows:
+        return ()
+    return "### Emulated ARM", provenance.INSTRUCTIONS, _table(columns.EMULATED, rows, rows)
+
+
+def _table(offered: Sequence[Column], rows: Sequence[Row], beside: Sequence[Row]) -> str:
+    """Those columns that hold anything in the rows of any table ``beside`` this one."""
+    shown = [columns.NAME, *columns.filled(offered, beside)]
+    return table([column.title for column in shown], [[column.cell(row) for column in shown] for row in rows])
+
+
+def _named(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"**{escape(name)}**: {escape(why)}" for name, why in pairs]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

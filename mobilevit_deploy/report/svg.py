@@ -42,6 +42,7 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "figure.constrained_layout.h_pad": 0.08,  # inches, that headings of panels need
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
@@ -62,15 +63,16 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    """A transparent figure with one pair of axes."""
+def new_figure(width_in: float, *heights_in: float) -> tuple[Figure, list[Axes]]:
+    """A transparent figure with a pair of axes of each height, one below the other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    figure = Figure(figsize=(width_in, sum(heights_in)), layout="constrained")
     figure.patch.set_alpha(0)
-    axes = figure.subplots()
-    axes.patch.set_alpha(0)
-    return figure, axes
+    panels = list(figure.subplots(len(heights_in), squeeze=False, height_ratios=heights_in)[:, 0])
+    for axes in panels:
+        axes.patch.set_alpha(0)
+    return figure, panels
 
 
 def inline(figure: Figure, name: str, *, title: str, description: str) -> str:

@@ -6,26 +6,15 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mobilevit_deploy.report import words
-from mobilevit_deploy.report.data import Report, Row, Timed
+from mobilevit_deploy.report import columns, places, provenance, words
+from mobilevit_deploy.report.columns import Column
+from mobilevit_deploy.report.data import Report, Row
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_STYLES = {"pass": "green", "fail": "bold red", "not-run": "yellow"}
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column, shown in terminals of at least ``wide`` characters."""
-
-    title: str
-    cell: Callable[[Row], str]
-    wide: int = 0
 
 
 def render(report: Report, *, width: int | None = None, color: bool | None = None) -> str:
@@ -62,29 +51,44 @@ def as_text(write: Callable[[Console], None], *, width: int | None = None, color
 
 
 def _print(report: Report, console: Console) -> None:
+    good = not words.faults(report)
+    console.print(words.headline(report), style="bold green" if good else "bold red")
+    console.print(words.subtitle(report))
+    offered = columns.filled([*columns.FILE, *columns.SPEED, *columns.DETAILS], report.rows)
+    console.print()
+    for place, rows in places.groups(report).items():
+        if place:
+            console.print(place, style="bold")
+        console.print(words.proofs(rows), style="dim")
+        _table(console, offered, rows)
+    section(console, "Not right", _named(words.faults(report)), "red")
+    section(console, "Not timed", _named(words.untimed(report)), "yellow")
+    if on_arm := words.emulated(report):
+        console.print("\nEmulated ARM", style="bold")
+        console.print(provenance.INSTRUCTIONS)
+        _table(console, columns.EMULATED, on_arm)
+    section(console, "Not emulated", _named(words.unemulated(report)), "yellow")
+    section(console, "Read with care", report.warnings, "yellow")
+    section(console, "Measured on", map(places.line, report.places), "dim")
+
+
+def _table(console: Console, offered: Sequence[Column], rows: Sequence[Row]) -> None:
+    """The name of each row, and as many columns as the terminal has room for."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    good = report.passed == report.total
-    console.print(words.headline(report), style="bold green" if good else "bold red")
-    console.print(words.subtitle(report))
+    shown = [columns.NAME, *(column for column in offered if column.wide <= console.width)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="dim")
-    columns = [column for column in _COLUMNS if column.wide <= console.width]
-    for column in columns:
-        numeric = column.title not in {"Artifact", "Parity", "Engine"}
-        table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
-    for row in report.rows:
-        style = _STYLES[row.manifest.parity.verdict if row.manifest.passed else "fail"]
-        table.add_row(
-            *(Text(column.cell(row), style=style if column.title == "Parity" else "") for column in columns)
-        )
-    if report.rows:
-        console.print(table)
-    section(console, "Not right", (f"{name}: {why}" for name, why in words.faults(report)), "red")
-    section(console, "Not timed", (f"{name}: {why}" for name, why in words.untimed(report)), "yellow")
-    section(console, "Read with care", report.warnings, "yellow")
-    section(console, "Machine", (words.cpu(machine) for machine, _ in report.places), "dim")
+    for column in shown:
+        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=column.numeric)
+    for row in rows:
+        table.add_row(*(Text(column.cell(row), style=column.style(row)) for column in shown))
+    console.print(table)
+
+
+def _named(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (f"{name}: {why}" for name, why in pairs)
 
 
 def section(console: Console, title: str, lines: Iterable[str], style: str) -> None:
@@ -96,24 +100,3 @@ def section(console: Console, title: str, lines: Iterable[str], style: str) -> N
         if index == 0:
             console.print(title, style=style)
         console.print(Padding(Text(line), (0, 0, 0, 2)))
-
-
-def _timed(cell: Callable[[Timed], str]) -> Callable[[Row], str]:
-    return lambda row: cell(row.timed) if row.timed else words.NOTHING
-
-
-_COLUMNS = (
-    _Column("Artifact", lambda row: row.label),
-    _Column("Size", lambda row: words.megabytes(row.manifest.bytes), wide=50),
-    _Column("Parity", lambda row: words.verdict(row.manifest.parity)),
-    _Column("Engine", words.engine, wide=150),
-    _Column("Error", lambda row: words.scientific(row.max_error), wide=70),
-    _Column("SQNR", lambda row: words.decibels(row.sqnr_db), wide=100),
-    _Column("Accuracy", words.accuracy, wide=120),
-    _Column("Load", _timed(lambda timed: words.milliseconds(timed.load_ms)), wide=90),
-    _Column("First", _timed(lambda timed: words.milliseconds(timed.first_ms)), wide=80),
-    _Column("p50", _timed(lambda timed: words.milliseconds(timed.latency.p50.value))),
-    _Column("95%", _timed(lambda timed: words.interval(timed.latency.p50)), wide=110),
-    _Column("p90", _timed(lambda timed: words.milliseconds(timed.latency.p90)), wide=100),
-    _Column("Ratio", _timed(lambda timed: words.times(timed.ratio)), wide=60),
-)

@@ -5,45 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mobilevit_deploy.artifact import TensorSpec
-from mobilevit_deploy.bench.environment import Conditions, Machine
-from mobilevit_deploy.bench.sampling import WARMUP_RULE
 from mobilevit_deploy.bench.statistics import Estimate
-from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.parity.tolerance import Tolerance
 from mobilevit_deploy.report.data import Report, Row, Timed
+from mobilevit_deploy.report.naming import where
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
 _TO = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
-
-_PARITY = (
-    "The file on disk was run by its runtime and compared with the PyTorch reference on {inputs}: "
-    "photographs, generated pictures, black, white and saturated noise. The figures are those of the worst "
-    "input. The error is the largest absolute difference of any logit, as a fraction of the spread (largest "
-    "minus smallest) of the reference's logits; SQNR is the power of the logits, the mean over all inputs, "
-    "over that of the error. "
-    "Top-1 is the share of inputs, or in segmentation of pixels, that both give the same best class."
-)
-_SIZE = "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes."
-_LOAD = (
-    "Opening the file, with the runtime's library imported and the file in the system's cache; median over "
-    "processes."
-)
-_FIRST = "The first inference after loading; median over processes."
-_LATENCY = (
-    "{processes} an artifact, in turns (A B C, A B C), each a fresh interpreter. {warmup} Every inference "
-    "after that is a sample. It takes {input}, and ends when the outputs are read back; preprocessing is not "
-    "included."
-)
-_INTERVAL = (
-    "95% confidence for the median over all processes. Processes are resampled, and samples within each, and "
-    "Student's t takes account of how few processes there are. Ratios of medians are treated the same way, "
-    "round by round where artifacts took turns."
-)
 
 _VERDICTS = {"pass": "equal", "fail": "differs", "not-run": "not checked"}
 
@@ -52,9 +24,10 @@ def headline(report: Report) -> str:
     """The verdict in one line, such as ``4 of 4 artifacts equal the reference``; 8 bits only match it."""
     exact = all(_exact(row.manifest.parity) for row in report.artifacts)
     one, many = ("equals", "equal") if exact else ("matches", "match")
-    if report.total == 1:
-        return f"{report.passed} of 1 artifact {one} the reference"
-    return f"{report.passed} of {report.total} artifacts {many} the reference"
+    artifacts, verb = ("artifact", one) if report.total == 1 else ("artifacts", many)
+    wrong = len({row.path for row in report.rows if _wrong_there(row) or _wrong_emulated(row)})
+    doubt = f", {wrong} of them not on every device" if wrong else ""
+    return f"{report.passed} of {report.total} {artifacts} {verb} the reference{doubt}"
 
 
 def models(report: Report) -> str:
@@ -69,43 +42,77 @@ def subtitle(report: Report) -> str:
     # Of several models, sizes or devices none is the fastest in any useful sense.
     leaders = [row for row in report.rows if row.timed and row.timed.ratio is None]
     if len(leaders) == 1 and leaders[0].timed and sum(row.timed is not None for row in report.rows) > 1:
-        rivals = [row.label for row in report.rows if row.timed and _may_be_as_fast(row.timed)]
+        rivals = [row.name for row in report.rows if row.timed and _may_be_as_fast(row.timed)]
         doubt = f" ({', '.join(rivals)} may be as fast)" if rivals else ""
-        sentences.append(
-            f"Fastest: {leaders[0].label}, {milliseconds(leaders[0].timed.latency.p50.value)}{doubt}."
-        )
+        best = leaders[0].timed
+        place = "" if best.device == "host" else f" on {where(best.device, best.context)}"
+        sentences.append(f"Fastest: {leaders[0].name}, {milliseconds(best.latency.p50.value)}{place}{doubt}.")
     equal = [row for row in report.artifacts if row.manifest.passed]
     if len(equal) > 1:
         smallest = min(equal, key=lambda row: row.manifest.bytes)
-        sentences.append(f"Smallest: {smallest.label}, {megabytes(smallest.manifest.bytes)}.")
+        sentences.append(f"Smallest: {smallest.name}, {megabytes(smallest.manifest.bytes)}.")
     return " ".join(sentences)
 
 
 def faults(report: Report) -> list[tuple[str, str]]:
-    """Every artifact that does not equal the reference, and why."""
-    differing = {
-        row.path: (row.label, "; ".join(row.manifest.reasons) or verdict(row.manifest.parity))
-        for row in report.rows
+    """Every artifact that does not equal the reference, at the export or on a device, and why."""
+    differing = [
+        (row.name, "; ".join(row.manifest.reasons) or verdict(row.manifest.parity))
+        for row in report.artifacts
         if not row.manifest.passed
-    }
-    return [*differing.values(), *((broken.path, broken.reason) for broken in report.broken)]
+    ]
+    differing += [(row.label, row.untimed.reason) for row in report.rows if row.untimed and _wrong_there(row)]
+    differing += [
+        (f"{row.name} on emulated {row.emulated.cpu}", "; ".join(row.emulated.parity.reasons))
+        for row in report.artifacts
+        if row.emulated and row.emulated.parity and _wrong_emulated(row)
+    ]
+    return [*differing, *((broken.path, broken.reason) for broken in report.broken)]
 
 
 def untimed(report: Report) -> list[tuple[str, str]]:
-    """Why there is no latency, and of which artifacts."""
+    """Why there is no latency, and of which artifacts; what is not right is told among the faults."""
     names: dict[str, list[str]] = {}
     for row in report.rows:
-        if row.untimed:
+        if row.untimed and not _wrong_there(row):
             names.setdefault(row.untimed.reason, []).append(row.label)
     return [(", ".join(labels), reason) for reason, labels in names.items()]
 
 
-def engine(row: Row) -> str:
-    """What ran the artifact for parity, and for the clock if that was another."""
+def unemulated(report: Report) -> list[tuple[str, str]]:
+    """Why emulated ARM says nothing, or not all, of artifacts that were tried there, and of which."""
+    names: dict[str, list[str]] = {}
+    for row in report.artifacts:
+        if row.emulated and row.emulated.reason:
+            names.setdefault(row.emulated.reason, []).append(row.name)
+    return [(", ".join(found), reason) for reason, found in names.items()]
+
+
+def emulated(report: Report) -> list[Row]:
+    """A row of each artifact that emulated ARM ran."""
+    return [row for row in report.artifacts if row.emulated and row.emulated.parity]
+
+
+def proof(row: Row) -> str:
+    """Where the parity of the row was proven and by what, and what was timed if that was another."""
+    if (there := row.device_parity) is not None:
+        return f"{'proven' if there.passed else 'run'} there by {there.engine}"
     proved = row.manifest.parity.engine
-    if row.timed is None or row.timed.engine == proved:
+    if row.timed is None:
         return proved
-    return f"{proved}; timed on {row.timed.engine}"
+    clock = "" if row.timed.engine == proved else f"; timed on {row.timed.engine}"
+    return f"as at the export by {proved}{clock}"
+
+
+def proofs(rows: Sequence[Row]) -> str:
+    """Where the parity of rows that stand together was checked, and by what, in one line."""
+    engines: dict[str, dict[str, None]] = {}
+    for row in rows:
+        device = row.timed.device if row.timed else ", ".join(row.untimed_on)
+        how = f"checked on {device}" if row.device_parity else "as at the export"
+        engines.setdefault(how, {})[row.parity.engine] = None
+    parts = [f"{how} by {', '.join(found)}" for how, found in engines.items()]
+    return f"Parity {'; '.join(parts)}."
 
 
 def pixels(size: tuple[int, int]) -> str:
@@ -127,6 +134,26 @@ def megabytes(size: int) -> str:
 def milliseconds(value: float) -> str:
     """A duration, such as ``5.21 ms``."""
     return f"{significant(value)} ms"
+
+
+def memory(size: int | None) -> str:
+    """Bytes of memory as MB of 10^6 bytes."""
+    return NOTHING if size is None else megabytes(size)
+
+
+def duration(value: float | None) -> str:
+    """Milliseconds that may be unknown."""
+    return NOTHING if value is None else milliseconds(value)
+
+
+def spread(cv: float | None) -> str:
+    """A coefficient of variation; a single process has none."""
+    return NOTHING if cv is None else f"{cv:.1%}"
+
+
+def millions(count: int | None) -> str:
+    """A count of instructions."""
+    return NOTHING if count is None else f"{count / 1e6:,.1f} M"
 
 
 def interval(estimate: Estimate) -> str:
@@ -176,6 +203,17 @@ def accuracy(row: Row) -> str:
     return f"{score.artifact:.1%} of {score.reference:.1%}"
 
 
+def fidelity(row: Row) -> str:
+    """How true to the reference an artifact is: its accuracy, or what is known if that was not judged."""
+    judged = row.manifest.accuracy
+    if judged is not None and judged.evaluation is not None:
+        return f"{judged.evaluation.measure} {accuracy(row)}"
+    if (ratio_db := row.manifest.parity.sqnr_db) is not None:
+        return f"SQNR {decibels(ratio_db)}"
+    agreement = row.manifest.parity.top1_agreement
+    return "" if agreement is None else f"{share(agreement)} agree"
+
+
 def verdict(parity: ParityResult) -> str:
     """One word or two."""
     return _VERDICTS[parity.verdict] if _exact(parity) or not parity.passed else "close"
@@ -194,7 +232,7 @@ def tolerances(report: Report) -> list[tuple[str, str]]:
     precisions = [{str(row.manifest.precision) for row in rows} for rows in allowed.values()]
     distinct = sum(map(len, precisions)) == len(set().union(*precisions))
     return [
-        (", ".join(sorted(names) if distinct else [row.label for row in rows]), tolerance(bounds))
+        (", ".join(sorted(names) if distinct else [row.name for row in rows]), tolerance(bounds))
         for names, (bounds, rows) in zip(precisions, allowed.items(), strict=True)
     ]
 
@@ -213,116 +251,19 @@ def tolerance(bounds: Tolerance) -> str:
     return ", ".join(parts)
 
 
-def tensor(spec: TensorSpec) -> str:
-    """An input or output, such as ``pixel_values: float32 [1, 3, 256, 256] (NCHW)``."""
-    array = f"{spec.dtype} {list(spec.shape)} ({spec.layout})"
-    return f"{spec.name}: {_contained(spec) if spec.container else array}"
+def _wrong_there(row: Row) -> bool:
+    """Whether a device found an artifact wrong that was right at the export."""
+    return row.manifest.passed and row.untimed_parity is not None
 
 
-def feedings(report: Report) -> list[list[Row]]:
-    """Artifacts by the way in which they are fed."""
-    found: dict[tuple[object, ...], list[Row]] = {}
-    for row in report.artifacts:
-        manifest = row.manifest
-        key = (manifest.inputs, manifest.outputs, manifest.preprocessing, manifest.labels)
-        found.setdefault(key, []).append(row)
-    return list(found.values())
-
-
-def feeding(how: PreprocessSpec, spec: TensorSpec) -> list[str]:
-    """How a picture becomes the input ``spec`` of an artifact, step by step."""
-    steps = ["Decode the picture to 8-bit RGB, turned upright as its EXIF orientation says."]
-    if how.resize_shortest_edge is not None:
-        steps.append(
-            f"Scale its shorter edge to {how.resize_shortest_edge} px, the longer one by the same factor "
-            f"({how.resample}, antialiased)."
-        )
-    if how.resize_to is not None:
-        steps.append(f"Scale it to {pixels(how.resize_to)} ({how.resample}, antialiased).")
-    if how.crop is not None:
-        steps.append(f"Cut {pixels(how.crop)} out of its centre; surround what is too small with zeros.")
-    if spec.container:
-        reading = f"The runtime reads its channels as {how.channel_order}, in whatever order its bytes are."
-        return [*steps, f"Hand it over as a {_contained(spec)}: {spec.name}. {reading}"]
-    order = f"Order the channels {how.channel_order} and the axes {spec.layout}"
-    if spec.dtype == "uint8":
-        order = f"Keep the grey levels 0 to 255, the channels {how.channel_order} and the axes {spec.layout}"
-    else:
-        steps.append(f"Multiply the grey levels by {_factor(how.rescale_factor)}; subtract nothing.")
-    return [*steps, f"{order}: {spec.name}, {spec.dtype} {list(spec.shape)}."]
-
-
-def _contained(spec: TensorSpec) -> str:
-    height, width = (spec.shape[spec.layout.index(axis)] for axis in "HW")
-    return f"{spec.container} of {pixels((height, width))}"
-
-
-def provenance(report: Report) -> list[tuple[str, str]]:
-    """How each number was made: its name and a few sentences."""
-    counts = {len(output.cases) for row in report.artifacts for output in row.manifest.parity.outputs}
-    inputs = f"{min(counts)} inputs" if len(counts) == 1 else "several inputs"
-    facts = [("Parity", _PARITY.format(inputs=inputs)), ("Size", _SIZE)]
-    timed = [row.timed for row in report.rows if row.timed]
-    if timed:
-        how = _LATENCY.format(processes=_processes(timed), warmup=WARMUP_RULE, input=timed[0].input)
-        facts += [("Load", _LOAD), ("First", _FIRST), ("Latency", how), ("Interval", _INTERVAL)]
-    return facts
-
-
-def cpu(machine: Machine) -> str:
-    """A machine in one line."""
-    limited = f"{machine.usable_cores} of " if machine.usable_cores < machine.cores else ""
-    kind = ", virtual machine" if machine.virtual else ""
-    return f"{machine.cpu} ({limited}{machine.cores} cores{kind})"
-
-
-def environment(machine: Machine, states: Sequence[Conditions]) -> list[tuple[str, str]]:
-    """A machine, and the states that it was in around what was timed."""
-    facts = [
-        ("Processor", cpu(machine)),
-        ("Instructions", ", ".join(machine.cpu_features)),
-        ("Clock", _clock([mhz for state in states for mhz in state.frequencies_mhz if mhz])),
-        ("Governor", ", ".join(sorted({governor for state in states for governor in state.governors}))),
-        ("Power", ", ".join(sorted({state.power for state in states if state.power}))),
-        ("Used by others", f"at most {max(state.busy or 0.0 for state in states):.0%} of the processor"),
-        ("Memory", f"{machine.memory_bytes / 1e9:.1f} GB"),
-        ("System", f"{machine.system}, kernel {machine.kernel}, {machine.architecture}"),
-        ("Python", machine.python),
-    ]
-    return [(name, value) for name, value in facts if value]
-
-
-def libraries(report: Report) -> list[tuple[str, str]]:
-    """Versions of whatever made the artifacts."""
-    found: dict[str, dict[str, None]] = {}
-    for row in report.artifacts:
-        for name, version in row.manifest.libraries.items():
-            found.setdefault(name, {})[version] = None
-    return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
+def _wrong_emulated(row: Row) -> bool:
+    """Whether ARM's kernels found an artifact wrong that was right at the export."""
+    parity = row.emulated.parity if row.emulated else None
+    return row.manifest.passed and parity is not None and not parity.passed
 
 
 def _may_be_as_fast(timed: Timed) -> bool:
     return timed.ratio is not None and timed.ratio.interval.low <= 1
-
-
-def _processes(timed: Sequence[Timed]) -> str:
-    counts = [each.latency.processes for each in timed]
-    low, high = min(counts), max(counts)
-    if low != high:
-        return f"{low} to {high} processes"
-    return f"{low} process" if low == 1 else f"{low} processes"
-
-
-def _clock(mhz: Sequence[float]) -> str:
-    if not mhz:
-        return ""
-    low, high = (f"{pick(mhz) / 1000:.2f}" for pick in (min, max))
-    return f"{low} GHz" if low == high else f"{low} to {high} GHz"
-
-
-def _factor(value: float) -> str:
-    inverse = round(1 / value)
-    return f"1/{inverse}" if value < 1 and math.isclose(1 / value, inverse, rel_tol=1e-6) else f"{value:g}"
 
 
 def _decimals(value: float, digits: int) -> int:

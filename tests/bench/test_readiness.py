@@ -99,11 +99,6 @@ def test_a_battery_that_runs_empty_while_waiting_ends_the_wait() -> None:
         wait([phone(battery_c=40.0), phone(battery=0.19)])
 
 
-def test_a_lit_screen_is_a_doubt() -> None:
-    assert readiness.doubts(phone()) == []
-    assert "switch it off" in readiness.doubts(phone(screen_on=True))[0]
-
-
 CAPPED = {"limits_mhz": (1704.0, 2100.0)}
 FREE = {"limits_mhz": (1704.0, 2914.0)}
 

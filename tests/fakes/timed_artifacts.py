@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.artifact import Manifest, ModelCard, TensorSpec, digest, manifest_path, size
-from mobilevit_deploy.bench.environment import Conditions, Machine
+from mobilevit_deploy.bench.environment import Cluster, Conditions, Machine
 from mobilevit_deploy.bench.measurement import Measurement, Subject, Timing
 from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity import tolerance
@@ -135,6 +135,47 @@ def conditions(**changes: Any) -> Conditions:
         "power": None,
     }
     return Conditions.model_validate({**content, **changes})
+
+
+def phone(**changes: Any) -> Machine:
+    """A phone with eight cores of three kinds."""
+    content = {
+        "name": "Maker Phone 7",
+        "system": "Android 14 (API 34)",
+        "kernel": "5.10.157-android13",
+        "architecture": "arm64-v8a",
+        "cpu": "Chip G2",
+        "cpu_features": ("asimd", "asimdhp", "asimddp"),
+        "cores": 8,
+        "usable_cores": 8,
+        "memory_bytes": 8_000_000_000,
+        "clusters": (
+            Cluster(kind="little", cores=(0, 1, 2, 3), max_mhz=1803.0),
+            Cluster(kind="mid", cores=(4, 5), max_mhz=2348.0),
+            Cluster(kind="big", cores=(6, 7), max_mhz=2850.0),
+        ),
+        "python": "",
+        "libraries": {},
+    }
+    return machine(**{**content, **changes})
+
+
+def phone_conditions(**changes: Any) -> Conditions:
+    """A cool phone that lies there with its screen off and its cable out."""
+    content = {
+        "frequencies_mhz": (300.0,) * 4 + (400.0,) * 2 + (500.0, 2850.0),
+        "limits_mhz": (1803.0,) * 4 + (2348.0,) * 2 + (2850.0,) * 2,
+        "governors": ("sched_pixel (exynos)",),
+        "power": "battery",
+        "battery": 0.82,
+        "battery_c": 27.1,
+        "thermal_status": 0,
+        "temperatures_c": {"SKIN": 29.5},
+        "screen_on": False,
+        "low_power_mode": False,
+        "time_in_state_ms": {"cpu0": {300: 1000, 1803: 1000}, "cpu6": {500: 1000, 2850: 1000}},
+    }
+    return conditions(**{**content, **changes})
 
 
 def timing(**changes: Any) -> Timing:

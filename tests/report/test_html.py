@@ -59,6 +59,34 @@ def test_everything_that_was_found_is_on_the_page(report: Report) -> None:
         assert expected in text
 
 
+def test_every_device_is_on_the_page(everywhere: Report) -> None:
+    text = Page(html.render(everywhere)).text
+    for expected in (
+        "2 of 2 artifacts equal the reference, 1 of them not on every device",
+        "Not right",
+        "adb:R58M (adb shell), Maker Phone 7, 1 thread on big cores",
+        "proven there by clock 1.0 for arm64",
+        "as at the export by clock 1.0",
+        "Not timed: It is not right on adb:R58M",
+        "Timed on host",
+        "Timed on adb:R58M (adb shell)",
+        "2 big up to 2.85 GHz",
+        "80% → 55%",
+        "no latency: there are no caches and no pipeline",
+        "910.4",
+        "left out, for no fair time was measured",
+    ):
+        assert expected in text
+
+
+def test_columns_without_figures_are_left_out(report: Report, everywhere: Report) -> None:
+    found = (Page(html.render(each)).text for each in (report, everywhere))
+    for text, shown in zip(found, (False, True), strict=True):
+        assert ("Preprocess" in text) is shown
+        assert ("MB, peak" in text) is shown
+        assert ("Emulated ARM" in text) is shown
+
+
 def test_the_page_needs_no_network_and_runs_no_script(report: Report) -> None:
     source = html.render(report)
     page = Page(source)

@@ -21,8 +21,18 @@ def test_every_sample_and_every_verdict_is_in_it(report: Report) -> None:
     assert rows["silent fp32"]["untimed"]["status"] == "not-timed"
 
 
-def test_what_was_written_is_read_back_the_same(report: Report) -> None:
-    assert Report.model_validate_json(json.render(report)) == report
+def test_devices_and_emulation_are_in_it(everywhere: Report) -> None:
+    rows = {row["label"]: row for row in stdlib_json.loads(json.render(everywhere))["rows"]}
+    phone = rows["right fp32 big cores on adb:R58M (adb shell)"]
+    assert phone["timed"]["context"] == "adb-shell"
+    assert phone["timed"]["peak_bytes"] == 45_000_000
+    assert phone["emulated"]["instructions"] == 910_421_573
+    assert rows["wrong fp32 on adb:R58M"]["untimed_parity"]["verdict"] == "fail"
+
+
+def test_what_was_written_is_read_back_the_same(report: Report, everywhere: Report) -> None:
+    for each in (report, everywhere):
+        assert Report.model_validate_json(json.render(each)) == each
 
 
 def test_infinite_numbers_are_strings(report: Report) -> None:

@@ -8,10 +8,12 @@ from mobilevit_deploy.report import terminal
 from mobilevit_deploy.report.data import Report
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 132, 200])
-def test_no_line_is_wider_than_the_terminal(report: Report, width: int) -> None:
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 110, 120, 132, 150, 160, 170, 190, 200, 215, 225])
+def test_no_line_is_wider_than_the_terminal(report: Report, everywhere: Report, width: int) -> None:
     shown = terminal.render(report, width=width, color=False)
-    assert max(map(len, shown.splitlines())) <= width
+    for text in (shown, terminal.render(everywhere, width=width, color=False)):
+        assert max(map(len, text.splitlines())) <= width
+        assert "…" not in text
     assert "2.00 ms" in shown
     assert "fast fp32" in shown
 
@@ -19,7 +21,28 @@ def test_no_line_is_wider_than_the_terminal(report: Report, width: int) -> None:
 def test_wider_terminals_show_more(report: Report) -> None:
     assert "SQNR" not in terminal.render(report, width=60)
     assert "SQNR" in terminal.render(report, width=132)
-    assert "clock 1.0" in terminal.render(report, width=160)
+    assert "Min" in terminal.render(report, width=170)
+
+
+def test_places_stand_apart_and_say_where_parity_was_proven(everywhere: Report) -> None:
+    shown = terminal.render(everywhere, width=132, color=False)
+    host, phone = (shown.index(place) for place in ("\nhost, Example 9000", "\nadb:R58M (adb shell), Maker"))
+    assert host < shown.index("as at the export by clock 1.0") < shown.index("120 MB") < phone
+    assert phone < shown.index("checked on adb:R58M by clock 1.0 for arm64") < shown.index("45.0 MB")
+
+
+def test_what_only_some_terminals_have_room_for_is_shown_there(everywhere: Report) -> None:
+    shown = terminal.render(everywhere, width=225, color=False)
+    for title in ("p99", "Min", "CV", "Preprocess", "End to end", "Memory", "Of the model"):
+        assert title in shown
+    assert "5.05 ms" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_emulated_arm_is_a_count_and_no_latency(everywhere: Report, width: int) -> None:
+    shown = terminal.render(everywhere, width=width, color=False)
+    assert "910.4 M" in shown
+    assert "no latency" in " ".join(shown.split())
 
 
 def test_the_verdict_comes_first_and_the_reasons_below_the_table(report: Report) -> None:

@@ -11,12 +11,11 @@ import pytest
 from fakes.timed_artifacts import manifest_of, measurement, parity, timing
 from mobilevit_deploy.accuracy.gate import judge
 from mobilevit_deploy.accuracy.result import Evaluation, Gate, Score
-from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.bench.statistics import Estimate, Interval
-from mobilevit_deploy.image.spec import PreprocessSpec
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.report import words
-from mobilevit_deploy.report.data import Report, compose
+from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.gather import compose
 
 
 @pytest.mark.parametrize(
@@ -94,54 +93,47 @@ def test_an_artifact_that_cannot_be_told_from_the_fastest_is_named(tmp_path: Pat
     assert "Fastest: steady fp32, 2.00 ms (wild fp32 may be as fast)." in words.subtitle(report)
 
 
-PREPROCESSING = PreprocessSpec(
-    resize_shortest_edge=36, resample="bilinear", crop=(32, 48), rescale_factor=1 / 255, channel_order="BGR"
-)
-
-
-def test_feeding_is_told_step_by_step() -> None:
-    nhwc = TensorSpec(name="image", shape=(1, 32, 48, 3), dtype="float32", layout="NHWC")
-    steps = words.feeding(PREPROCESSING, nhwc)
-    assert steps == [
-        "Decode the picture to 8-bit RGB, turned upright as its EXIF orientation says.",
-        "Scale its shorter edge to 36 px, the longer one by the same factor (bilinear, antialiased).",
-        "Cut 48 \N{MULTIPLICATION SIGN} 32 px out of its centre; surround what is too small with zeros.",
-        "Multiply the grey levels by 1/255; subtract nothing.",
-        "Order the channels BGR and the axes NHWC: image, float32 [1, 32, 48, 3].",
+def test_a_fault_of_another_device_is_told_in_the_headline(everywhere: Report) -> None:
+    assert words.headline(everywhere) == (
+        "2 of 2 artifacts equal the reference, 1 of them not on every device"
+    )
+    needed = "logits: best class agrees on 0.00% of inputs, 100% are needed"
+    assert words.faults(everywhere) == [
+        ("wrong fp32 on adb:R58M", f"It is not right on adb:R58M: {needed}."),
+        ("wrong fp32 on emulated cortex-a76", needed),
     ]
+    assert words.untimed(everywhere) == []
 
 
-def test_feeding_a_picture_leaves_its_grey_levels_alone() -> None:
-    picture = TensorSpec(name="image", shape=(1, 32, 48, 3), dtype="uint8", layout="NHWC")
-    steps = words.feeding(PREPROCESSING.for_picture_input(), picture)
-    assert steps[-1] == (
-        "Keep the grey levels 0 to 255, the channels RGB and the axes NHWC: image, uint8 [1, 32, 48, 3]."
-    )
-    assert not any("Multiply" in step for step in steps)
+def test_the_subtitle_says_where_the_fastest_ran(everywhere: Report) -> None:
+    on_phone = [row for row in everywhere.rows if row.timed is None or row.timed.device != "host"]
+    two = [*on_phone, on_phone[0].model_copy(update={"path": "b.timed"})]
+    slower = two[0].timed
+    assert slower is not None
+    rival = slower.model_copy(update={"ratio": Estimate(value=2.0, interval=Interval(low=1.9, high=2.1))})
+    two[-1] = two[-1].model_copy(update={"timed": rival})
+    told = words.subtitle(everywhere.model_copy(update={"rows": tuple(two)}))
+    assert "9.00 ms on adb:R58M (adb shell)" in told
 
 
-def test_feeding_a_pixel_buffer_is_told_as_an_app_does_it() -> None:
-    buffer = TensorSpec(
-        name="image", shape=(1, 32, 48, 3), dtype="uint8", layout="NHWC", container="CVPixelBuffer"
-    )
-    size = "48 \N{MULTIPLICATION SIGN} 32 px"
-    assert words.tensor(buffer) == f"image: CVPixelBuffer of {size}"
-    *_, last = words.feeding(PREPROCESSING.for_picture_input(), buffer)
-    assert last == (
-        f"Hand it over as a CVPixelBuffer of {size}: image. "
-        "The runtime reads its channels as RGB, in whatever order its bytes are."
-    )
+def test_parity_says_where_it_was_proven(everywhere: Report) -> None:
+    assert [words.proof(row) for row in everywhere.rows] == [
+        "as at the export by clock 1.0",
+        "proven there by clock 1.0 for arm64",
+        "as at the export by clock 1.0",
+        "run there by clock 1.0",
+    ]
+    phone = [row for row in everywhere.rows if row.device_parity]
+    assert words.proofs(phone) == "Parity checked on adb:R58M by clock 1.0 for arm64, clock 1.0."
 
 
-def test_feeding_leaves_out_what_is_not_done() -> None:
-    pixels = TensorSpec(name="pixel_values", shape=(1, 3, 32, 48), dtype="float32", layout="NCHW")
-    plain = PreprocessSpec(
-        resize_to=(32, 48), resample="bicubic", crop=None, rescale_factor=0.0078, channel_order="RGB"
-    )
-    steps = words.feeding(plain, pixels)
-    assert len(steps) == 4
-    assert "bicubic" in steps[1]
-    assert "by 0.0078;" in steps[2]
+def test_instructions_are_counted_in_millions() -> None:
+    assert words.millions(910_421_573) == "910.4 M"
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    for write in (words.memory, words.duration, words.spread, words.millions):
+        assert write(None) == words.NOTHING
 
 
 def test_tolerances_are_put_in_words() -> None:
@@ -191,6 +183,7 @@ class TestAccuracy:
     def test_it_stands_beside_the_references(self, tmp_path: Path) -> None:
         report = self.report(tmp_path, 0.979)
         assert words.accuracy(report.rows[0]) == "97.9% of 98.3%"
+        assert words.fidelity(report.rows[0]) == "top-1 97.9% of 98.3%"
         assert report.passed == 1
 
     def test_a_loss_that_is_too_large_is_a_fault(self, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from fakes.timed_artifacts import (
     manifest_of,
     measurement,
     parity,
+    phone,
+    phone_conditions,
     timing,
     write_artifact,
 )
@@ -19,7 +21,8 @@ from mobilevit_deploy.artifact import manifest_path, read_manifest
 from mobilevit_deploy.bench.measurement import Measurement, Untimed
 from mobilevit_deploy.bench.records import Recorder
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.report.data import gather
+from mobilevit_deploy.report.data import Report
+from mobilevit_deploy.report.gather import gather
 
 
 def record(folder: Path, *measurements: Measurement) -> None:
@@ -144,6 +147,146 @@ class TestTimes:
         why = Untimed(status="failed", reason="The process was killed by SIGSEGV.")
         record(tmp_path, measurement(manifest, outcome=why))
         assert gather(tmp_path).rows[0].untimed == why
+
+
+class TestDevices:
+    """One artifact may be right and fast in one place, and wrong or silent in another."""
+
+    def test_a_refusal_on_one_device_leaves_the_times_of_another(self, everywhere: Report) -> None:
+        wrong = [row for row in everywhere.rows if row.name == "wrong fp32"]
+        assert [row.label for row in wrong] == [
+            "wrong fp32 all cores on host",
+            "wrong fp32 on adb:R58M",
+        ]
+        host, phone = wrong
+        assert host.timed is not None
+        assert host.passed
+        assert phone.untimed is not None
+        assert phone.untimed_on == ("adb:R58M",)
+        assert not phone.passed
+        assert phone.manifest.passed
+
+    def test_devices_with_the_same_reason_share_a_row(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="not-timed", reason="There is no runner.")
+        record(
+            tmp_path,
+            *(measurement(manifest, device=name, context="adb-shell", outcome=why) for name in ("a", "b")),
+            measurement(manifest),
+        )
+        timed, untimed = gather(tmp_path).rows
+        assert timed.label == "timed fp32 on host"
+        assert untimed.label == "timed fp32 on a and b"
+
+    def test_what_was_mended_since_is_no_refusal(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="failed", reason="It crashed.")
+        record(tmp_path, measurement(manifest, outcome=why), measurement(manifest))
+        (row,) = gather(tmp_path).rows
+        assert row.timed is not None
+
+    def test_memory_that_cannot_be_looked_at_costs_no_time(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="not-timed", reason="The device does not tell how much memory is used.")
+        record(tmp_path, measurement(manifest), measurement(manifest, outcome=why))
+        (row,) = gather(tmp_path).rows
+        assert row.timed is not None
+        assert row.timed.peak_bytes is None
+        assert row.untimed is None
+
+    def test_a_crash_between_two_rounds_leaves_no_time(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="failed", reason="The process was killed by SIGSEGV.")
+        record(tmp_path, measurement(manifest), measurement(manifest, round=2, outcome=why))
+        (row,) = gather(tmp_path).rows
+        assert row.timed is None
+        assert row.untimed == why
+
+    def test_a_device_that_always_throttled_gives_no_time_and_says_so(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        hot = timing(invalid="The device throttled.")
+        record(
+            tmp_path,
+            measurement(manifest),
+            *(measurement(manifest, device="adb:R58M", round=n, outcome=hot) for n in (1, 2)),
+        )
+        timed, untimed = gather(tmp_path).rows
+        assert timed.timed is not None
+        assert untimed.untimed_on == ("adb:R58M",)
+        assert untimed.untimed is not None
+        assert untimed.untimed.reason == "No process was a fair time. The device throttled."
+
+    def test_figures_are_those_of_the_device(self, everywhere: Report) -> None:
+        host, phone = (row for row in everywhere.rows if row.name == "right fp32")
+        assert host.device_parity is None
+        assert host.parity.max_error == 2e-6
+        assert phone.parity.engine == "clock 1.0 for arm64"
+        assert phone.parity.max_error == 4e-6
+
+    def test_memory_is_told_apart_from_the_librarys(self, everywhere: Report) -> None:
+        timed = [row.timed for row in everywhere.rows if row.timed and row.name == "right fp32"]
+        assert [(each.peak_bytes, each.model_bytes) for each in timed] == [
+            (120_000_000, 40_000_000),
+            (45_000_000, 25_000_000),
+        ]
+
+    def test_end_to_end_is_known_where_the_input_was_made(self, everywhere: Report) -> None:
+        host, phone = (row.timed for row in everywhere.rows if row.timed and row.name == "right fp32")
+        assert host.end_to_end_ms == pytest.approx(3.05 + 2.0)
+        assert phone.end_to_end_ms is None
+
+    def test_no_ratio_crosses_devices(self, everywhere: Report) -> None:
+        phone = next(row.timed for row in everywhere.rows if row.timed and row.timed.device == "adb:R58M")
+        assert phone.ratio is None
+
+    def test_a_process_that_throttled_is_left_out_and_told(self, everywhere: Report) -> None:
+        phone = next(row.timed for row in everywhere.rows if row.timed and row.timed.device == "adb:R58M")
+        assert phone.latency.processes == 3
+        assert (
+            "adb:R58M: 1 process of right fp32 left out, for no fair time was measured: "
+            "The device throttled: its thermal status rose to 2."
+        ) in everywhere.warnings
+
+    def test_states_stand_in_the_order_of_time(self, everywhere: Report) -> None:
+        host, phone = everywhere.places
+        assert (host.device, phone.device) == ("host", "adb:R58M")
+        assert [before.battery for before, _ in phone.states] == pytest.approx([0.8, 0.7, 0.6])
+
+    def test_warnings_name_the_device_where_there_are_several(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        lit = timing(machine=phone(), before=phone_conditions(screen_on=True))
+        record(
+            tmp_path,
+            measurement(manifest),
+            measurement(manifest, device="adb:R58M", context="adb-shell", outcome=lit),
+        )
+        assert any(warning.startswith("adb:R58M: The screen is lit") for warning in gather(tmp_path).warnings)
+
+
+class TestEmulation:
+    def test_parity_and_instructions_belong_to_the_artifact(self, everywhere: Report) -> None:
+        right, wrong = (row.emulated for row in everywhere.artifacts)
+        assert right is not None
+        assert right.parity is not None
+        assert (right.cpu, right.instructions) == ("cortex-a76", 910_421_573)
+        assert right.parity.passed
+        assert wrong is not None
+        assert wrong.parity is not None
+        assert (wrong.cpu, wrong.instructions) == ("cortex-a76", None)
+        assert not wrong.parity.passed
+
+    def test_what_cannot_run_there_says_why_and_costs_no_row(self, tmp_path: Path) -> None:
+        manifest = read_manifest(write_artifact(tmp_path))
+        why = Untimed(status="not-timed", reason="There is no runner.")
+        record(
+            tmp_path,
+            measurement(manifest),
+            measurement(manifest, device="arm64", context="emulator", outcome=why),
+        )
+        (row,) = gather(tmp_path).rows
+        assert row.timed is not None
+        assert row.emulated is not None
+        assert (row.emulated.parity, row.emulated.reason) == (None, "There is no runner.")
 
 
 class TestWarnings:
