@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mobilevit_deploy.accuracy.result import AccuracyResult
+    from mobilevit_deploy.bench.schedule import Progress
     from mobilevit_deploy.errors import DeployError
     from mobilevit_deploy.parallel import OnEvent
     from mobilevit_deploy.parity.result import OutputParity
@@ -111,6 +112,33 @@ def _plain_lines(console: Console) -> OnEvent:
         current[key] = name
 
     return on_event
+
+
+@contextmanager
+def bench_progress() -> Iterator[Callable[[Progress], None]]:
+    """Show a bar a device with what it measures; plain lines where there is no terminal."""
+    out = stderr()
+    if not out.is_terminal:
+        yield lambda at: out.print(f"{at.done}/{at.total}  {_doing(at)}") if at.running else None
+        return
+
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=out, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(at: Progress) -> None:
+            if at.device not in tasks:
+                tasks[at.device] = bar.add_task("starting")
+            bar.update(tasks[at.device], completed=at.done, total=at.total, description=_doing(at))
+
+        yield show
+
+
+def _doing(at: Progress) -> str:
+    return f"{at.device}: {at.running.file}, {at.doing}" if at.running else f"{at.device}: {at.doing}"
 
 
 def parity_figures(output: OutputParity | None) -> tuple[str, str, str]:
