@@ -201,8 +201,9 @@ def _explained(path: Path, place: tuple[int | str, ...], kind: str, message: str
     key = names[-1]
     known = list(_TABLES.get(table, Plan).model_fields)
     elsewhere = _elsewhere(key)
-    # Of what is in the wrong place, only the plural is near: [exclude] has the singular of most lists.
-    near = suggestion(key, known) if not elsewhere or f"{key}s" in known else ""
+    # Of a key in the wrong place only its other number is near: [exclude] has the singular of most lists.
+    is_near = not elsewhere or {f"{key}s", key.removesuffix("s")} & {*known}
+    near = suggestion(key, known) if is_near else ""
     return UsageError(
         f"{path}: there is no key '{key}'" + (f" in [{table}]." if table else "."),
         remedy=f"{near}{elsewhere}Known here: {', '.join(known)}.",
