@@ -83,9 +83,9 @@ class Cluster:
         task = ray.remote(num_cpus=1)(_export)
         running = {task.remote(job): job for job in jobs}
         outcomes = {}
-        for job in jobs:
-            on_event(job.key, "on the cluster")
         try:
+            for job in jobs:
+                on_event(job.key, "on the cluster")
             while running:
                 (ended, *_), _ = ray.wait(list(running))
                 job = running.pop(ended)

@@ -91,7 +91,7 @@ class RayNode:
                 remedy="Run the same command again once it is back.",
             ) from error
         except BaseException:
-            ray.cancel(running)  # Ctrl-C here ends the process there
+            ray.cancel(running)  # what has begun there ends with its samples, what has not never begins
             raise
         if isinstance(answer, DeployError):
             raise answer

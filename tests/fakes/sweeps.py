@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,15 @@ def refuse(**_: Any) -> Exported:
 def crash(**_: Any) -> Exported:
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
+
+
+def linger(*, folder: Path, on_stage: OnStage, **_: Any) -> Exported:
+    with staging(folder):
+        time.sleep(60)
+    raise AssertionError
+
+
+def wait_for_lingering(*, folder: Path, output: Path, on_stage: OnStage, **_: Any) -> Exported:
+    while not list(folder.iterdir()):
+        time.sleep(0.05)
+    return export(output=output, on_stage=on_stage)

@@ -66,6 +66,21 @@ def test_artifacts_come_back_and_an_error_stops_nothing(cluster: Cluster, tmp_pa
     assert ("bad", "failed") in events
 
 
+def test_an_interruption_ends_what_runs_on_the_nodes(cluster: Cluster, tmp_path: Path) -> None:
+    folder = tmp_path / "left"
+    folder.mkdir()
+    common = {"target": "timed", "output": tmp_path, "folder": folder}
+    jobs = [Job("slow", sweeps.linger, common), Job("quick", sweeps.wait_for_lingering, common)]
+
+    def interrupt(key: str, stage: str) -> None:
+        if (key, stage) == ("quick", "done"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cluster.export(jobs, interrupt)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_node_measures_and_says_which_machine_it_is(cluster: Cluster, tmp_path: Path) -> None:
     path = sweeps.write_made(tmp_path, load_model().resized((64, 64)))
     (node,) = cluster.open_devices("host")
