@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 VERDICT_STYLE = {"pass": "green", "fail": "bold red", "not-run": "yellow"}
 
+_FEW_JOBS = 12
+"""As many as have a line each, whether they run or not: more leave no room on a screen."""
+
 
 def stdout() -> Console:
     """Console for results."""
@@ -76,7 +79,10 @@ def prepare_model(model: str | None) -> None:
 
 @contextmanager
 def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
-    """Show one line a job with its stage and time; plain lines where there is no terminal."""
+    """Show one line a job with its stage and time; of many, how many are done, and lines of those that run.
+
+    Plain lines where there is no terminal.
+    """
     console = stderr()
     if not console.is_terminal:
         yield _plain_lines(console)
@@ -90,13 +96,20 @@ def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
         TextColumn("{task.fields[stage]}"),
         TimeElapsedColumn(),
     )
+    many = len(keys) > _FEW_JOBS
     with Progress(*columns, console=console, transient=True) as progress:
-        tasks = {key: progress.add_task(key, total=1, start=False, stage="waiting") for key in keys}
+        tasks = {
+            key: progress.add_task(key, total=1, start=False, stage="waiting", visible=not many)
+            for key in keys
+        }
+        whole = progress.add_task("all", total=len(keys), stage="", visible=many)
 
         def on_event(key: str, stage: str) -> None:
             progress.start_task(tasks[key])
             done = stage in {"done", "failed"}
-            progress.update(tasks[key], stage=stage, completed=int(done))
+            progress.update(tasks[key], stage=stage, completed=int(done), visible=not (many and done))
+            progress.advance(whole, int(done))
+            progress.update(whole, stage=f"{progress.tasks[whole].completed:.0f} of {len(keys)}")
 
         yield on_event
 

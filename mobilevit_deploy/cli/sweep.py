@@ -168,9 +168,19 @@ def _show(plan: Plan, matrix: Matrix, made: list[Made], *, json: bool) -> None:
     console.stdout().print(table)
     for number, step in enumerate(matrix.passes, start=1):
         console.stdout().print(f"Measurement {number}: {len(step.variants)} artifacts, {step}")
+    _print_errors(made)
+
+
+def _print_errors(made: list[Made]) -> None:
+    """Each error once: a model that cannot be read has it for every artifact."""
+    errors: dict[str, list[Made]] = {}
     for each in made:
         if each.error:
-            console.show_error(each.error, about=each.variant.key)
+            errors.setdefault(str(each.error), []).append(each)
+    for first, *others in errors.values():
+        assert first.error
+        more = f" and {len(others)} more" if others else ""
+        console.show_error(first.error, about=first.variant.key + more)
 
 
 def _state(made: Made) -> str:
@@ -222,13 +232,11 @@ def _print(plan: Plan, made: list[Made], measurements: list[Measurement]) -> Non
     if manifests:
         composed = data.compose(manifests, measurements, folder=plan.output.name, now=datetime.now(UTC))
         typer.echo(terminal.render(composed))
-    for each in made:
-        if each.error:
-            console.show_error(each.error, about=each.variant.key)
-    console.stdout().print(
-        f"[dim]Artifacts: {plan.output}. Every sample: {plan.output / RESULTS}. "
-        f"Next: mobilevit-deploy report {plan.output} --html report.html[/dim]"
-    )
+        console.stdout().print(
+            f"[dim]Artifacts: {plan.output}. Every sample: {plan.output / RESULTS}. "
+            f"Next: mobilevit-deploy report {plan.output} --html report.html[/dim]"
+        )
+    _print_errors(made)
 
 
 def _leave(made: list[Made], measurements: list[Measurement]) -> None:

@@ -110,6 +110,15 @@ def test_a_model_that_cannot_be_read_stops_nothing_and_exits_with_3(cli: Cli, fi
     assert [each["outcome"]["status"] for each in document["measurements"]] == ["timed", "timed", "weighed"]
 
 
+def test_an_error_that_many_artifacts_share_is_said_once(cli: Cli, file: Path) -> None:
+    file.write_text('models = ["./absent"]\n' + SWEEP.replace("[64]", "[64, 96, 128]"))
+    done = cli("sweep", file)
+    assert done.returncode == 3
+    assert done.stderr.count("There is no folder") == 1
+    assert "and 2 more" in done.stderr
+    assert done.stdout == ""
+
+
 def test_the_example_is_a_file_to_begin_with(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "sweep.toml").write_text(cli("sweep", "--example").stdout)
     done = cli("sweep", "sweep.toml", "--dry-run", "--json")
