@@ -27,6 +27,9 @@ from mobilevit_deploy.progress import name_of
 _PATIENCE_S = 3.0
 """How long a process may take to clean up after SIGTERM before it is killed."""
 
+_TICK_S = 0.5
+"""How often a quiet wait looks up: an interruption that is no signal, such as Ray's, is heard only then."""
+
 _LOG_TAIL = 12
 """Lines of a crashed process's own output that go into the error."""
 
@@ -74,7 +77,7 @@ def run(jobs: Sequence[Job], *, on_event: OnEvent, workers: int | None = None) -
                 while queue and len(running) < workers:
                     worker = _Worker(queue.pop(0), scratch)
                     running[worker.connection] = worker
-                for connection in wait(list(running)):
+                for connection in wait(list(running), _TICK_S):
                     worker = running[connection]  # type: ignore[index]
                     outcome = worker.receive(on_event)
                     if outcome is not None:

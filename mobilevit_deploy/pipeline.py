@@ -361,6 +361,11 @@ def _evaluated(
         session.close()
 
 
+def libraries(target: Target) -> dict[str, str]:
+    """Versions of everything that makes an artifact what it is."""
+    return {name: version(name) for name in ("mobilevit-deploy", *target.libraries)}
+
+
 def _manifest(
     artifact: Artifact,
     target: Target,
@@ -387,7 +392,7 @@ def _manifest(
         labels=reference.labels,
         model=reference.card(),
         rewrites=target.rewrites(options),
-        libraries={name: version(name) for name in ("mobilevit-deploy", *target.libraries)},
+        libraries=libraries(target),
         quantization=None
         if calibration is None
         else Quantization(calibration=calibration.source, float_modules=options.float_modules),

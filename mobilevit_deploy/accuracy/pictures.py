@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 HELD_OUT = 480
 """Generated pictures that an export is judged on: one changed answer is a fifth of a per cent."""
 
+BUNDLED = "held-out generated pictures"
+"""What manifests call them."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -76,7 +79,7 @@ def _held_out(reference: Reference, count: int) -> LabelledPictures:
             "export without knowing what is lost: --no-gate.",
         )
     items = [partial(_generated, number) for number in range(count)]
-    return LabelledPictures("held-out generated pictures", items)
+    return LabelledPictures(BUNDLED, items)
 
 
 def _generated(number: int) -> Labelled:

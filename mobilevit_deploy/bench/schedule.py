@@ -114,7 +114,8 @@ def run(
         model: the reference that artifacts are proven against on a device; None takes the one that each
             manifest names.
         output: append each measurement to this file as it is made.
-        resume: go on with the last run in ``output``, whose measurements are returned too.
+        resume: on each device, go on with the last run in ``output`` with these threads and cores, whose
+            measurements are returned too.
         on_progress: told as each process begins, and at the end; by a thread of each device.
         devices: where to measure; none is this machine.
 
@@ -137,9 +138,9 @@ def run(
         )
         for path in paths
     ]
-    earlier = _last_run(Path(output)) if resume and output is not None else []
+    earlier = read_measurements(Path(output)) if resume and output and Path(output).exists() else []
     recorder = Recorder(Path(output)) if output is not None else None
-    run_id = earlier[-1].run if earlier else uuid.uuid4().hex
+    run_id = uuid.uuid4().hex
     stop = threading.Event()
     benches = [
         _Bench(device, jobs, settings, model, run_id, earlier, recorder, on_progress, stop)
@@ -157,11 +158,6 @@ def measure(job: Job, device: DeviceRunner) -> Outcome:
         raise
     except DeployError as error:
         return Untimed(status="failed", reason=f"{error.problem} {error.remedy}")
-
-
-def _last_run(path: Path) -> list[Measurement]:
-    found = read_measurements(path) if path.exists() else []
-    return [each for each in found if each.run == found[-1].run]
 
 
 def _side_by_side(benches: Sequence[_Bench], stop: threading.Event) -> None:
@@ -209,13 +205,15 @@ class _Bench:
         self._jobs = list(jobs)
         self._settings = settings
         self._model = model
-        self._run_id = run_id
         self._recorder = recorder
         self._on_progress = on_progress
         self._stop = stop
         self._left = list(jobs)
         self._rounds = settings.rounds
-        self.made = [each for each in earlier if self._is_ours(each)]
+        here = [each for each in earlier if self._is_here(each)]
+        self._run_id = here[-1].run if here else run_id
+        subjects = [Subject.of(job.manifest) for job in jobs]
+        self.made = [each for each in here if each.run == self._run_id and each.subject in subjects]
 
     def go_guarded(self) -> None:
         """``go`` for a thread of its own: what ends it is kept in ``error``."""
@@ -237,13 +235,13 @@ class _Bench:
             self._once("memory", Weighed)
         self._tell(None, "done")
 
-    def _is_ours(self, measurement: Measurement) -> bool:
+    def _is_here(self, measurement: Measurement) -> bool:
         job = self._jobs[0]
         return (measurement.device, measurement.threads, measurement.cores) == (
             self.device.name,
             job.threads,
             job.cores,
-        ) and measurement.subject in [Subject.of(each.manifest) for each in self._jobs]
+        )
 
     def _of(self, job: Job) -> list[Measurement]:
         return [each for each in self.made if each.subject == Subject.of(job.manifest)]

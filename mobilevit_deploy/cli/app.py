@@ -18,6 +18,7 @@ from mobilevit_deploy.cli.inspect import inspect
 from mobilevit_deploy.cli.predict import predict
 from mobilevit_deploy.cli.quantize import quantize
 from mobilevit_deploy.cli.report import report
+from mobilevit_deploy.cli.sweep import sweep
 from mobilevit_deploy.cli.targets import targets
 from mobilevit_deploy.cli.verify import verify
 
@@ -74,6 +75,7 @@ for command in (
     inspect,
     convert,
     bench,
+    sweep,
     compare,
     report,
     targets,

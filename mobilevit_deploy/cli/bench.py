@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +10,8 @@ import typer
 from mobilevit_deploy.cli import EXIT_FAILED, EXIT_NOT_PASSED, console, options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mobilevit_deploy.bench.measurement import Measurement
     from mobilevit_deploy.bench.regression import Comparison
-    from mobilevit_deploy.bench.schedule import Progress
 
 RESULTS = "measurements.jsonl"
 
@@ -135,7 +130,7 @@ def bench(
     results = results or output / RESULTS
     wanted = options.share(precision)
     devices = open_devices(device or [])
-    with _progress() as on_progress:
+    with console.bench_progress() as on_progress:
         try:
             made = run(
                 paths,
@@ -172,32 +167,6 @@ def bench(
     _leave(made)
     if compared and not compared.passes(strict=False):
         raise typer.Exit(EXIT_NOT_PASSED)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    out = console.stderr()
-    if not out.is_terminal:
-        yield lambda at: out.print(f"{at.done}/{at.total}  {_doing(at)}") if at.running else None
-        return
-
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=out, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(at: Progress) -> None:
-            if at.device not in tasks:
-                tasks[at.device] = bar.add_task("starting")
-            bar.update(tasks[at.device], completed=at.done, total=at.total, description=_doing(at))
-
-        yield show
-
-
-def _doing(at: Progress) -> str:
-    return f"{at.device}: {at.running.file}, {at.doing}" if at.running else f"{at.device}: {at.doing}"
 
 
 def _rendered(paths: list[Path], made: list[Measurement]) -> str:

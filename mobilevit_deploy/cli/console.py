@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mobilevit_deploy.accuracy.result import AccuracyResult
+    from mobilevit_deploy.bench.schedule import Progress
     from mobilevit_deploy.errors import DeployError
     from mobilevit_deploy.parallel import OnEvent
     from mobilevit_deploy.parity.result import OutputParity
 
 VERDICT_STYLE = {"pass": "green", "fail": "bold red", "not-run": "yellow"}
+
+_FEW_JOBS = 12
+"""As many as have a line each, whether they run or not: more leave no room on a screen."""
 
 
 def stdout() -> Console:
@@ -75,7 +79,10 @@ def prepare_model(model: str | None) -> None:
 
 @contextmanager
 def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
-    """Show one line a job with its stage and time; plain lines where there is no terminal."""
+    """Show one line a job with its stage and time; of many, how many are done, and lines of those that run.
+
+    Plain lines where there is no terminal.
+    """
     console = stderr()
     if not console.is_terminal:
         yield _plain_lines(console)
@@ -89,13 +96,20 @@ def job_progress(keys: Sequence[str]) -> Iterator[OnEvent]:
         TextColumn("{task.fields[stage]}"),
         TimeElapsedColumn(),
     )
+    many = len(keys) > _FEW_JOBS
     with Progress(*columns, console=console, transient=True) as progress:
-        tasks = {key: progress.add_task(key, total=1, start=False, stage="waiting") for key in keys}
+        tasks = {
+            key: progress.add_task(key, total=1, start=False, stage="waiting", visible=not many)
+            for key in keys
+        }
+        whole = progress.add_task("all", total=len(keys), stage="", visible=many)
 
         def on_event(key: str, stage: str) -> None:
             progress.start_task(tasks[key])
             done = stage in {"done", "failed"}
-            progress.update(tasks[key], stage=stage, completed=int(done))
+            progress.update(tasks[key], stage=stage, completed=int(done), visible=not (many and done))
+            progress.advance(whole, int(done))
+            progress.update(whole, stage=f"{progress.tasks[whole].completed:.0f} of {len(keys)}")
 
         yield on_event
 
@@ -111,6 +125,33 @@ def _plain_lines(console: Console) -> OnEvent:
         current[key] = name
 
     return on_event
+
+
+@contextmanager
+def bench_progress() -> Iterator[Callable[[Progress], None]]:
+    """Show a bar a device with what it measures; plain lines where there is no terminal."""
+    out = stderr()
+    if not out.is_terminal:
+        yield lambda at: out.print(f"{at.done}/{at.total}  {_doing(at)}") if at.running else None
+        return
+
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=out, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(at: Progress) -> None:
+            if at.device not in tasks:
+                tasks[at.device] = bar.add_task("starting")
+            bar.update(tasks[at.device], completed=at.done, total=at.total, description=_doing(at))
+
+        yield show
+
+
+def _doing(at: Progress) -> str:
+    return f"{at.device}: {at.running.file}, {at.doing}" if at.running else f"{at.device}: {at.doing}"
 
 
 def parity_figures(output: OutputParity | None) -> tuple[str, str, str]:

@@ -26,7 +26,20 @@ def open_devices(names: Sequence[str]) -> list[DeviceRunner]:
     return [_open(name) for name in dict.fromkeys(names or ["host"])]
 
 
+def check_name(name: str) -> None:
+    """Make sure that there is such a kind of device, whether or not it is there.
+
+    Raises:
+        UsageError: there is not.
+    """
+    kind = name.partition(":")[0]
+    if kind != "adb" and name not in KINDS:
+        known = ", ".join(f"{kind} ({what})" for kind, what in KINDS.items())
+        raise UsageError(f"There is no device '{name}'.", remedy=f"{suggestion(kind, KINDS)}Known: {known}.")
+
+
 def _open(name: str) -> DeviceRunner:
+    check_name(name)
     kind, _, serial = name.partition(":")
     if kind == "adb":
         from mobilevit_deploy.devices.adb.runner import AdbRunner
@@ -36,7 +49,4 @@ def _open(name: str) -> DeviceRunner:
         from mobilevit_deploy.devices.arm64.runner import Arm64Runner
 
         return Arm64Runner()
-    if name == "host":
-        return HostRunner()
-    known = ", ".join(f"{kind} ({what})" for kind, what in KINDS.items())
-    raise UsageError(f"There is no device '{name}'.", remedy=f"{suggestion(kind, KINDS)}Known: {known}.")
+    return HostRunner()

@@ -348,6 +348,16 @@ class TestResume:
         run([write_artifact(tmp_path, run_ms=2)], rounds=1, output=output, resume=True, devices=[device])
         assert device.files == ["a"]
 
+    def test_each_device_and_number_of_threads_has_a_last_run_of_its_own(self, tmp_path: Path) -> None:
+        paths, output = [write_artifact(tmp_path)], tmp_path / "bench.jsonl"
+        for threads in (1, 2):
+            for name in ("one", "two"):
+                run(paths, rounds=1, threads=threads, output=output, devices=[Notebook(name)])
+        devices = [Notebook("one"), Notebook("two")]
+        made = run(paths, rounds=1, threads=1, output=output, resume=True, devices=devices)
+        assert [each.device for each in made] == ["one", "two"]
+        assert not any(device.jobs for device in devices)
+
 
 class TestSeveralDevices:
     def test_work_side_by_side_into_one_file(self, tmp_path: Path) -> None:

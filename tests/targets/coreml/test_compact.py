@@ -36,9 +36,12 @@ def test_no_constant_is_there_twice(ct: Any, exported: Callable[..., Exported]) 
     assert max(found.values()) == 1
 
 
-def test_weights_are_named_as_the_references_modules(ct: Any, exported: Callable[..., Exported]) -> None:
+def test_weights_have_short_names_of_the_references_modules(
+    ct: Any, exported: Callable[..., Exported]
+) -> None:
     names = {op.outputs[0].name for op in operations(ct, exported("coreml", "fp16").path)}
-    assert "encoder_layer_2_fusion_convolution_weight" in names
+    assert "layer_2_fusion_weight" in names
+    assert "layer_2_transformer_0_attention_query_weight" in names
     assert "classifier_weight" in names
     assert not [name for name in names if "inner" in name]
 

@@ -36,7 +36,7 @@ def layers(package: Path) -> dict[str, Any]:
 
 
 def in_mobilenet_blocks(name: str) -> bool:
-    return "encoder_layer_0" in name or "encoder_layer_1_" in name or "downsampling_layer" in name
+    return name.startswith(("layer_0_", "layer_1_")) or "downsampling" in name
 
 
 @pytest.fixture(scope="module")
