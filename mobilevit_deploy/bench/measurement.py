@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench.environment import Conditions, Machine
+from mobilevit_deploy.devices.vendor.summary import Summary
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.quantize import Precision
 
@@ -20,6 +21,9 @@ FORMAT: Literal["mobilevit-deploy/measurement"] = "mobilevit-deploy/measurement"
 SCHEMA_VERSION = 2
 
 WhyUntimed = Literal["not-timed", "refused", "failed"]
+Work = Literal["parity", "time", "memory", "count", "tool"]
+"""A pass over an artifact: compare, time, look at memory, count instructions, run the vendor's own tool."""
+
 Context = Literal["host", "adb-shell", "app", "emulator"]
 
 
@@ -121,6 +125,15 @@ class Counted(BaseModel):
     instructions: tuple[int, ...] = Field(min_length=1)
 
 
+class Quoted(BaseModel):
+    """What a vendor's own benchmark tool printed. It measures in its own way: see ``devices.vendor``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["quoted"] = "quoted"
+    summary: Summary
+
+
 class Checked(BaseModel):
     """Parity of what the device computed with the reference; its ``engine`` ran there."""
 
@@ -145,7 +158,7 @@ class Untimed(BaseModel):
     reason: str = Field(min_length=1)
 
 
-Outcome = Timing | Weighed | Counted | Checked | Untimed
+Outcome = Timing | Weighed | Counted | Quoted | Checked | Untimed
 
 
 class Measurement(BaseModel):
@@ -157,6 +170,7 @@ class Measurement(BaseModel):
         context: what kind of process ran the artifact: a phone is faster from a shell than in an app.
         threads: that the runtime was given.
         cores: what they were asked to run on, such as ``big``; empty for all.
+        work: which pass it was.
         round: counts processes of a pass from 1.
         started_at: in UTC.
         outcome: what the pass found, or why it found nothing.
@@ -172,6 +186,7 @@ class Measurement(BaseModel):
     context: Context
     threads: int
     cores: str = ""
+    work: Work = "time"
     round: int
     started_at: datetime
     outcome: Outcome = Field(discriminator="status")
@@ -184,6 +199,8 @@ class Measurement(BaseModel):
     @property
     def refusal(self) -> str | None:
         """Why there is no time of the artifact on this device; None if nothing speaks against it."""
+        if self.work not in ("parity", "time"):
+            return None
         if isinstance(self.outcome, Untimed):
             return self.outcome.reason
         if isinstance(self.outcome, Checked) and not self.outcome.parity.passed:

@@ -20,18 +20,20 @@ from mobilevit_deploy.bench.measurement import (
     Counted,
     Measurement,
     Outcome,
+    Quoted,
     Subject,
     Timing,
     Untimed,
     Weighed,
+    Work,
 )
 from mobilevit_deploy.bench.records import Recorder, read_measurements
 from mobilevit_deploy.bench.statistics import summarise
 from mobilevit_deploy.devices.host import HostRunner
-from mobilevit_deploy.devices.runner import DeviceRunner, Job, Work
+from mobilevit_deploy.devices.runner import DeviceRunner, Job
 from mobilevit_deploy.errors import DeployError, DeviceError
 
-_DOING: dict[Work, str] = {"count": "instructions", "memory": "memory"}
+_DOING: dict[Work, str] = {"count": "instructions", "memory": "memory", "tool": "the vendor's own tool"}
 
 ROUNDS_MOST = 30
 """Where this many processes do not settle a median, more would not either."""
@@ -233,6 +235,8 @@ class _Bench:
             self._once("count", Counted)
         if "memory" in self.device.works and self._settings.memory:
             self._once("memory", Weighed)
+        self._left = [job for job in self._jobs if self._may_quote(job)]
+        self._once("tool", Quoted)
         self._tell(None, "done")
 
     def _is_here(self, measurement: Measurement) -> bool:
@@ -251,10 +255,10 @@ class _Bench:
         if any(each.refusal for each in self._of(job)):
             return False
         if not job.manifest.passed:
-            self._keep(job, _refusal(job), 1)
+            self._keep(job, "parity", _refusal(job), 1)
             return False
         if why := self.device.cannot_run(job.manifest):
-            self._keep(job, Untimed(status="not-timed", reason=why), 1)
+            self._keep(job, "parity", Untimed(status="not-timed", reason=why), 1)
             return False
         if self.device.proof_holds(job.manifest) or any(
             isinstance(each.outcome, Checked) for each in self._of(job)
@@ -262,7 +266,7 @@ class _Bench:
             return True
         self._tell(job, "parity")
         outcome = self._proof(job)
-        self._keep(job, outcome, 1)
+        self._keep(job, "parity", outcome, 1)
         return isinstance(outcome, Checked) and outcome.parity.passed
 
     def _proof(self, job: Job) -> Outcome:
@@ -317,24 +321,30 @@ class _Bench:
             self._tell(job, f"round {number}")
             self.device.settle(lambda why: self._tell(job, why))
             outcome = measure(job, self.device)
-            self._keep(job, outcome, number)
+            self._keep(job, "time", outcome, number)
             if isinstance(outcome, Untimed):
                 return False
             if isinstance(outcome, Timing) and not outcome.invalid:
                 return True
         return True
 
-    def _once(self, work: Work, kind: type[Weighed | Counted]) -> None:
+    def _once(self, work: Work, kind: type[Weighed | Counted | Quoted]) -> None:
         for job in list(self._left):
             if any(isinstance(each.outcome, kind) for each in self._of(job)):
                 continue
             self._tell(job, _DOING[work])
             outcome = measure(job.model_copy(update={"work": work}), self.device)
-            self._keep(job, outcome, 1)
+            self._keep(job, work, outcome, 1)
             if isinstance(outcome, Untimed):
                 self._left.remove(job)
 
-    def _keep(self, job: Job, outcome: Outcome, number: int) -> None:
+    def _may_quote(self, job: Job) -> bool:
+        """Whether a tool may time it: nothing proved it wrong; without a runner, nothing could."""
+        proofs = [each.outcome.parity for each in self._of(job) if isinstance(each.outcome, Checked)]
+        right = job.manifest.passed and all(proof.passed for proof in proofs)
+        return right and job.manifest.target in self.device.tools
+
+    def _keep(self, job: Job, work: Work, outcome: Outcome, number: int) -> None:
         measurement = Measurement(
             run=self._run_id,
             subject=Subject.of(job.manifest),
@@ -342,6 +352,7 @@ class _Bench:
             context=self.device.context,
             threads=job.threads,
             cores=job.cores,
+            work=work,
             round=number,
             started_at=datetime.now(UTC),
             outcome=outcome,

@@ -72,6 +72,15 @@ def bench(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the last run in --results, where it stopped.")
     ] = False,
+    tool: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--tool",
+            metavar="FILE",
+            help="On phones, run the vendor's own benchmark_model, onnxruntime_perf_test or executor_runner, "
+            "as built for them, too; may be repeated.",
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
@@ -129,7 +138,7 @@ def bench(
     base = collect_measurements(baseline) if baseline else []
     results = results or output / RESULTS
     wanted = options.share(precision)
-    devices = open_devices(device or [])
+    devices = open_devices(device or [], tool or [])
     with console.bench_progress() as on_progress:
         try:
             made = run(

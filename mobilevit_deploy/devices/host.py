@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench import environment
-from mobilevit_deploy.bench.measurement import Context, Counted, Timing, Untimed, Weighed
+from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.devices import host_process
-from mobilevit_deploy.devices.runner import Job, Work
+from mobilevit_deploy.devices.runner import Job
 from mobilevit_deploy.errors import SessionError, UsageError
 from mobilevit_deploy.target import get_target
 
@@ -33,6 +33,7 @@ class HostRunner:
     name = "host"
     context: Context = "host"
     works: tuple[Work, ...] = ("time", "memory")
+    tools: tuple[str, ...] = ()
 
     def __init__(self, timeout_s: float = 600.0) -> None:
         self._timeout_s = timeout_s
@@ -65,7 +66,7 @@ class HostRunner:
             engine = host_process.read_engine(place)
             return engine, host_process.read_arrays(place / host_process.OUTPUTS)
 
-    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
         """See ``DeviceRunner.measure``. Ctrl-C ends the process before it is passed on."""
         _mask(job.cores)
         with tempfile.TemporaryDirectory(prefix="mobilevit-deploy-") as folder:

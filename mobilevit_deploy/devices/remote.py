@@ -104,6 +104,19 @@ class Remote:
             with suppress(DeviceError):  # what ended the job is what the user wants to read
                 self._transport.remove(folder)
 
+    @contextmanager
+    def lent(self, job: Job, program: Path) -> Iterator[tuple[str, str]]:
+        """Another program and the artifact, under the names they have here, which tools may go by."""
+        folder = f"{self._transport.folder}/jobs/{uuid.uuid4().hex[:12]}"
+        try:
+            for file in (program, job.path):
+                self._transport.push(file, f"{folder}/{file.name}")
+            self._transport.run(["chmod", "755", f"{folder}/{program.name}"], timeout_s=self._timeout_s)
+            yield f"{folder}/{program.name}", f"{folder}/{job.path.name}"
+        finally:
+            with suppress(DeviceError):
+                self._transport.remove(folder)
+
     def feed(self, place: Place, name: str, pixels: NDArray[Any]) -> str:
         """Push an input; returns its path on the device."""
         import numpy as np

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from mobilevit_deploy.artifact import Artifact, Manifest
 from mobilevit_deploy.bench.environment import Machine
-from mobilevit_deploy.bench.measurement import Context, Counted, Timing, Untimed, Weighed
+from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Work = Literal["time", "memory", "count"]
 
 INPUT = "uniform noise over the input's range (seed 0)"
 """What artifacts are fed while they are timed, everywhere: see ``noise``."""
@@ -31,7 +29,7 @@ class Job(BaseModel):
     Attributes:
         path: of the artifact.
         manifest: its own.
-        work: take ``samples`` samples of time, look at its memory, or count its instructions.
+        work: the pass; ``time`` takes ``samples`` samples.
         threads: that the runtime may use.
         cores: ``little``, ``mid``, ``big``, a hexadecimal mask, or empty for all.
     """
@@ -58,11 +56,13 @@ class DeviceRunner(Protocol):
         name: what ``--device`` takes.
         context: the kind of process it runs things in.
         works: passes that mean something there; an emulated processor has no time.
+        tools: targets whose vendor's own benchmark tool is to run there too.
     """
 
     name: str
     context: Context
     works: tuple[Work, ...]
+    tools: tuple[str, ...]
 
     def machine(self) -> Machine:
         """What stays the same while measuring.
@@ -94,7 +94,7 @@ class DeviceRunner(Protocol):
             DeviceError: the device cannot be used.
         """
 
-    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
         """Run one job in a new process.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mobilevit_deploy.devices.host import HostRunner
 from mobilevit_deploy.devices.runner import DeviceRunner
@@ -16,14 +17,18 @@ KINDS = {
 }
 
 
-def open_devices(names: Sequence[str]) -> list[DeviceRunner]:
+def open_devices(names: Sequence[str], tools: Sequence[Path] = ()) -> list[DeviceRunner]:
     """The devices with these names, each once; no name is this machine.
+
+    Args:
+        names: what ``--device`` takes.
+        tools: vendors' benchmark tools to run on phones, too.
 
     Raises:
         UsageError: there is no such kind of device.
         DeviceError: it is not there, or cannot be used.
     """
-    return [_open(name) for name in dict.fromkeys(names or ["host"])]
+    return [_open(name, tools) for name in dict.fromkeys(names or ["host"])]
 
 
 def check_name(name: str) -> None:
@@ -38,13 +43,13 @@ def check_name(name: str) -> None:
         raise UsageError(f"There is no device '{name}'.", remedy=f"{suggestion(kind, KINDS)}Known: {known}.")
 
 
-def _open(name: str) -> DeviceRunner:
+def _open(name: str, tools: Sequence[Path]) -> DeviceRunner:
     check_name(name)
     kind, _, serial = name.partition(":")
     if kind == "adb":
         from mobilevit_deploy.devices.adb.runner import AdbRunner
 
-        return AdbRunner(serial or None)
+        return AdbRunner(serial or None, tools=tools)
     if name == "arm64":
         from mobilevit_deploy.devices.arm64.runner import Arm64Runner
 

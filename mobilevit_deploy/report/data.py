@@ -12,6 +12,7 @@ from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench.environment import Conditions, Machine
 from mobilevit_deploy.bench.measurement import Context, Subject, Untimed
 from mobilevit_deploy.bench.statistics import Estimate, Summary
+from mobilevit_deploy.devices.vendor.summary import Summary as ToolSummary
 from mobilevit_deploy.parity.result import ParityResult
 
 SCHEMA_VERSION = 2
@@ -84,6 +85,16 @@ class Emulated(BaseModel):
     reason: str = ""
 
 
+class QuotedTool(BaseModel):
+    """What a vendor's own tool printed of an artifact on a device."""
+
+    model_config = ConfigDict(frozen=True)
+
+    device: str
+    threads: int
+    summary: ToolSummary
+
+
 class Row(BaseModel):
     """One artifact as measured in one way, or not measured: a line of every table.
 
@@ -95,6 +106,7 @@ class Row(BaseModel):
         untimed_on: the devices that this is true of.
         untimed_parity: on that device, where it is the reason.
         emulated: what was found under emulation, if that was tried.
+        quoted: what vendors' own tools printed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -108,6 +120,7 @@ class Row(BaseModel):
     untimed_on: tuple[str, ...] = ()
     untimed_parity: ParityResult | None = None
     emulated: Emulated | None = None
+    quoted: tuple[QuotedTool, ...] = ()
 
     @property
     def image_size(self) -> tuple[int, int]:

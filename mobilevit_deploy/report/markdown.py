@@ -34,6 +34,7 @@ def render(report: Report) -> str:
             for place, rows in timed.items()
             for part in (_heading(place), _table(columns.DETAILS, rows, report.rows))
         ),
+        section("By the vendors' own tools", _named(words.quotations(report))),
         *_emulated(words.emulated(report)),
         section("Not emulated", _named(words.unemulated(report))),
         section("Measured on", [escape(places.line(place)) for place in report.places]),

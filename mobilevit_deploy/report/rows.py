@@ -8,8 +8,8 @@ from statistics import median
 
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench import statistics
-from mobilevit_deploy.bench.measurement import Checked, Counted, Measurement, Timing, Untimed, Weighed
-from mobilevit_deploy.report.data import Emulated, Row, Timed
+from mobilevit_deploy.bench.measurement import Checked, Counted, Measurement, Quoted, Timing, Untimed, Weighed
+from mobilevit_deploy.report.data import Emulated, QuotedTool, Row, Timed
 
 EMULATED = " on emulated "
 """Stands between runtime and processor in the engine of what was proven under emulation."""
@@ -31,27 +31,17 @@ def rows_of(path: str, manifest: Manifest, measured: Sequence[Measurement]) -> l
         if isinstance(measurement.outcome, Timing):
             groups[_place(measurement, measurement.outcome)].append(measurement)
             refused.pop(measurement.device, None)  # what was mended since
-        elif measurement.refusal is not None and not _is_of_memory(measurement, groups.values()):
+        elif measurement.refusal is not None:
             refused[measurement.device] = measurement
     # A time that was taken before the verdict turned is the time of something wrong.
     timed = [_sum_up(_latest_run(group), measured) for group in groups.values()] if manifest.passed else []
-    row = Row(path=path, manifest=manifest, emulated=_emulated(measured))
+    row = Row(path=path, manifest=manifest, emulated=_emulated(measured), quoted=_quoted(measured))
     rows = [row.model_copy(update={"timed": each}) for each in timed if each and each.device not in refused]
     rows += [row.model_copy(update=why) for why in _refusals(refused.values())]
     told = {device for each in rows for device in (each.timed.device if each.timed else "", *each.untimed_on)}
     unfair = [group[-1] for group in groups.values() if group[-1].device not in told and manifest.passed]
     rows += [row.model_copy(update=why) for why in _without_fair_time(unfair)]
     return rows or [row]
-
-
-def _is_of_memory(measurement: Measurement, timed: Iterable[Sequence[Measurement]]) -> bool:
-    """Whether what was not looked at was memory: its pass comes after the clock's, which had no trouble."""
-    where = (measurement.run, measurement.device)
-    return (
-        isinstance(measurement.outcome, Untimed)
-        and measurement.outcome.status == "not-timed"
-        and any((each.run, each.device) == where for group in timed for each in group)
-    )
 
 
 def _without_fair_time(unfair: Iterable[Measurement]) -> list[dict[str, object]]:
@@ -178,3 +168,15 @@ def _peers(row: Row, timed: Timed) -> tuple[object, ...]:
     same = (row.manifest.model.weights_sha256, row.image_size)
     where = (timed.device, timed.context, timed.threads, timed.cores)
     return (*same, *where, timed.machine.cpu, timed.machine.usable_cores)
+
+
+def _quoted(measured: Sequence[Measurement]) -> tuple[QuotedTool, ...]:
+    """The latest words of each tool on each device."""
+    found: dict[tuple[str, str, int], QuotedTool] = {}
+    for each in measured:
+        if isinstance(each.outcome, Quoted):
+            summary = each.outcome.summary
+            found[each.device, summary.tool, each.threads] = QuotedTool(
+                device=each.device, threads=each.threads, summary=summary
+            )
+    return tuple(found.values())

@@ -63,6 +63,7 @@ def _print(report: Report, console: Console) -> None:
         _table(console, offered, rows)
     section(console, "Not right", _named(words.faults(report)), "red")
     section(console, "Not timed", _named(words.untimed(report)), "yellow")
+    section(console, "By the vendors' own tools", _named(words.quotations(report)), "bold")
     if on_arm := words.emulated(report):
         console.print("\nEmulated ARM", style="bold")
         console.print(provenance.INSTRUCTIONS)

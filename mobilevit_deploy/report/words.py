@@ -88,6 +88,18 @@ def unemulated(report: Report) -> list[tuple[str, str]]:
     return [(", ".join(found), reason) for reason, found in names.items()]
 
 
+def quotations(report: Report) -> list[tuple[str, str]]:
+    """What vendors' own tools printed of which artifact; they measure in their own way."""
+    return [
+        (
+            row.name,
+            f"{milliseconds(each.summary.mean_ms)} on average, says {each.summary.tool} on {each.device}",
+        )
+        for row in report.artifacts
+        for each in row.quoted
+    ]
+
+
 def emulated(report: Report) -> list[Row]:
     """A row of each artifact that emulated ARM ran."""
     return [row for row in report.artifacts if row.emulated and row.emulated.parity]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench.environment import Machine
-from mobilevit_deploy.bench.measurement import Context, Counted, Timing, Untimed, Weighed
+from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.devices.host import HostRunner
-from mobilevit_deploy.devices.runner import Job, Work
+from mobilevit_deploy.devices.runner import Job
 from mobilevit_deploy.errors import DeployError, DeviceLostError, first_line
 from mobilevit_deploy.sweep.packing import pack, unpack
 
@@ -30,6 +30,7 @@ class RayNode:
 
     context: Context = "host"
     works: tuple[Work, ...] = HostRunner.works
+    tools: tuple[str, ...] = ()
 
     def __init__(self, node: str, hostname: str, resource: str) -> None:
         self.name = f"host:{hostname}"
@@ -63,7 +64,7 @@ class RayNode:
         )
         return found
 
-    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
         """See ``DeviceRunner.measure``."""
         outcome: Timing | Weighed | Untimed = self._there(lambda host, local: host.measure(local), job)
         return outcome

@@ -19,13 +19,16 @@ from mobilevit_deploy.bench.measurement import (
     Context,
     Counted,
     Measurement,
+    Quoted,
     Timing,
     Untimed,
     Weighed,
+    Work,
 )
 from mobilevit_deploy.bench.records import read_measurements
 from mobilevit_deploy.bench.schedule import REPEATS, Progress, run
-from mobilevit_deploy.devices.runner import Job, Work
+from mobilevit_deploy.devices.runner import Job
+from mobilevit_deploy.devices.vendor import Summary
 from mobilevit_deploy.errors import ArtifactError, DeviceLostError
 from mobilevit_deploy.parity.result import Verdict
 
@@ -42,6 +45,7 @@ class Notebook:
         name: str = "notebook",
         *,
         works: tuple[Work, ...] = TIME,
+        tools: tuple[str, ...] = (),
         proven: bool = True,
         lost_at: int | None = None,
         interrupt_at: int | None = None,
@@ -49,7 +53,7 @@ class Notebook:
         cannot: str | None = None,
         computes: Callable[[Job, NDArray[Any]], NDArray[Any]] | None = None,
     ) -> None:
-        self.name, self.works = name, works
+        self.name, self.works, self.tools = name, works, tools
         self.jobs: list[Job] = []
         self.settled = 0
         self.closed = False
@@ -77,7 +81,7 @@ class Notebook:
         assert self._computes
         return "pen 1.0", [(self._computes(job, pixels),) for pixels in inputs]
 
-    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
         self.jobs.append(job)
         if len(self.jobs) == self._lost_at:
             raise DeviceLostError("the cable was pulled.", remedy="Plug it in.")
@@ -87,6 +91,8 @@ class Notebook:
             return Weighed(engine="pen 1.0", before_bytes=10, peak_bytes=30, pss_bytes=None)
         if job.work == "count":
             return Counted(engine="pen 1.0", cpu="pen", instructions=(7, 7))
+        if job.work == "tool":
+            return Quoted(summary=Summary(tool="ink", mean_ms=3.0))
         return next(self._answers, timing())
 
     def close(self) -> None:
@@ -251,6 +257,17 @@ def test_an_artifact_that_no_runner_takes_says_so_and_is_no_failure(tmp_path: Pa
     assert (untimed.outcome.status, reason(untimed)) == ("not-timed", "There is no runner for timed.")
 
 
+def test_a_vendors_tool_is_asked_last_and_of_artifacts_without_a_runner_too(tmp_path: Path) -> None:
+    paths = [write_artifact(tmp_path)]
+    made = run(paths, rounds=1, devices=[Notebook(tools=("timed",))])
+    assert [(each.work, each.outcome.status) for each in made] == [("time", "timed"), ("tool", "quoted")]
+    made = run(paths, rounds=1, devices=[Notebook(tools=("timed",), cannot="There is no runner.")])
+    assert [(each.work, each.outcome.status) for each in made] == [
+        ("parity", "not-timed"),
+        ("tool", "quoted"),
+    ]
+
+
 class TestProof:
     """What runs on a device must compute there what the reference computes, before it is timed."""
 
@@ -364,7 +381,7 @@ class TestSeveralDevices:
         output, both = tmp_path / "bench.jsonl", threading.Barrier(2, timeout=20)
 
         class Meeting(Notebook):
-            def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+            def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
                 both.wait()  # would time out if one came after the other
                 return super().measure(job)
 

@@ -188,7 +188,7 @@ class TestDevices:
     def test_memory_that_cannot_be_looked_at_costs_no_time(self, tmp_path: Path) -> None:
         manifest = read_manifest(write_artifact(tmp_path))
         why = Untimed(status="not-timed", reason="The device does not tell how much memory is used.")
-        record(tmp_path, measurement(manifest), measurement(manifest, outcome=why))
+        record(tmp_path, measurement(manifest), measurement(manifest, work="memory", outcome=why))
         (row,) = gather(tmp_path).rows
         assert row.timed is not None
         assert row.timed.peak_bytes is None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench.environment import Machine
-from mobilevit_deploy.bench.measurement import Context, Counted, Timing, Untimed, Weighed
+from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.bench.readiness import throttled, wait_until_ready
 from mobilevit_deploy.devices import android
 from mobilevit_deploy.devices.adb.transport import AdbTransport
 from mobilevit_deploy.devices.native import commands, output
 from mobilevit_deploy.devices.remote import Place, Remote, no_runner
-from mobilevit_deploy.devices.runner import INPUT, Job, Work
+from mobilevit_deploy.devices.runner import INPUT, Job
+from mobilevit_deploy.devices.vendor import Run, find_tool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,15 +33,19 @@ class AdbRunner:
 
     Args:
         serial: of the phone; None for ``$ANDROID_SERIAL`` or the only one.
+        tools: vendors' benchmark tools, built for the phone; each is known by the beginning of its name.
 
     Raises:
+        UsageError: a tool is none that is known, or is not there.
         DeviceError: there is no such phone, or it cannot be used.
     """
 
     context: Context = "adb-shell"
     works: tuple[Work, ...] = ("time", "memory")
 
-    def __init__(self, serial: str | None = None) -> None:
+    def __init__(self, serial: str | None = None, *, tools: Sequence[Path] = ()) -> None:
+        self._tools = {tool.target: (tool, file) for tool, file in map(find_tool, tools)}
+        self.tools = tuple(self._tools)
         self._transport = AdbTransport(serial)
         self._remote = Remote(self._transport, timeout_s=TIMEOUT_S)
         self.name = self._transport.name
@@ -68,9 +74,11 @@ class AdbRunner:
         """See ``DeviceRunner.outputs``."""
         return self._remote.outputs(job, inputs)
 
-    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
         """See ``DeviceRunner.measure``; ``cores`` may name a kind of cores, which becomes a mask."""
         cores = int(android.core_mask(self._machine, job.cores), 16) if job.cores else None
+        if job.work == "tool":
+            return self._quote(job, cores)
         with self._remote.place(job) as place:
             file = self._remote.feed_noise(place, job)
             if job.work == "memory":
@@ -102,6 +110,14 @@ class AdbRunner:
             after=after,
             invalid=throttled(before, after) or "",
         )
+
+    def _quote(self, job: Job, cores: int | None) -> Quoted:
+        tool, file = self._tools[job.manifest.target]
+        with self._remote.lent(job, file) as (program, model):
+            mask = None if cores is None else f"{cores:x}"
+            command = tool.command(Run(program, model, job.threads, job.samples, mask))
+            ended = self._transport.run(command, timeout_s=TIMEOUT_S)
+            return Quoted(summary=tool.parse(f"{ended.stdout}\n{ended.stderr}"))
 
     def _weigh(self, job: Job, place: Place, file: str, cores: int | None) -> Weighed | Untimed:
         command = commands.memory(place.model, file, threads=job.threads, cores=cores)

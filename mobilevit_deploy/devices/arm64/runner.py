@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
 from mobilevit_deploy.bench.environment import Machine
-from mobilevit_deploy.bench.measurement import Context, Counted, Timing, Untimed, Weighed
+from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.devices.arm64 import cpus
 from mobilevit_deploy.devices.arm64.emulator import Emulator
 from mobilevit_deploy.devices.native import commands
 from mobilevit_deploy.devices.remote import Remote, no_runner
-from mobilevit_deploy.devices.runner import Job, Work
+from mobilevit_deploy.devices.runner import Job
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Arm64Runner:
     name = "arm64"
     context: Context = "emulator"
     works: tuple[Work, ...] = ("count",)
+    tools: tuple[str, ...] = ()
 
     def __init__(self, cpu: str = cpus.DEFAULT) -> None:
         self._emulator = Emulator(cpu)
@@ -79,7 +80,7 @@ class Arm64Runner:
         engine, outputs = self._remote.outputs(job, inputs)
         return f"{engine} on emulated {self._emulator.cpu.name}", outputs
 
-    def measure(self, job: Job) -> Timing | Weighed | Counted | Untimed:
+    def measure(self, job: Job) -> Timing | Weighed | Counted | Quoted | Untimed:
         """See ``DeviceRunner.measure``; counts, on one thread, whatever the job's number."""
         with self._remote.place(job) as place:
             counted = commands.count(

@@ -18,14 +18,14 @@ from devices.adb.conftest import Phone
 from mobilevit_deploy import export
 from mobilevit_deploy.artifact import digest, manifest_path, read_manifest
 from mobilevit_deploy.bench import readiness
-from mobilevit_deploy.bench.measurement import Checked, Timing
+from mobilevit_deploy.bench.measurement import Checked, Quoted, Timing
 from mobilevit_deploy.bench.records import read_measurements
 from mobilevit_deploy.bench.schedule import Progress, run
 from mobilevit_deploy.devices.adb import AdbTransport
 from mobilevit_deploy.devices.adb.runner import AdbRunner
 from mobilevit_deploy.devices.arm64 import cpus
 from mobilevit_deploy.devices.arm64.qemu import Qemu, qemu
-from mobilevit_deploy.errors import DeviceLostError
+from mobilevit_deploy.errors import DeviceLostError, UsageError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "android"
 QUICK: dict[str, Any] = {"rounds": 2, "samples": 2, "memory": False}
@@ -165,3 +165,25 @@ def test_a_pulled_cable_costs_the_measurement_in_flight(
         ("timed", 2),
     ]
     assert json.loads(output.read_text().splitlines()[-1])["round"] == 2
+
+
+def test_a_vendors_own_tool_is_run_there_and_quoted(
+    pixel: Phone, small: dict[str, Path], tmp_path: Path
+) -> None:
+    """The tool is a script that prints what benchmark_model does."""
+    pixel.device.program("taskset", 'shift; exec "$@"')
+    told = (GOLDEN.parent / "vendor" / "benchmark_model_litert.txt").read_text(encoding="utf-8")
+    tool = tmp_path / "benchmark_model"
+    script = f"#!/bin/sh\ntest -f \"${{1#--graph=}}\" || exit 1\ncat <<'END'\n{told}\nEND\n"
+    tool.write_text(script, encoding="utf-8")
+    made = run([small["tflite"]], devices=[AdbRunner(pixel.serial, tools=[tool])], **QUICK | {"rounds": 1})
+    assert [each.work for each in made] == ["parity", "time", "tool"]
+    assert isinstance(made[-1].outcome, Quoted)
+    assert made[-1].outcome.summary.tool == "benchmark_model"
+    assert lying_there(pixel, "jobs") == []
+
+
+@pytest.mark.parametrize("name", ["bench_model", "benchmark_model"])
+def test_a_file_that_is_no_tool_is_refused(phone: Phone, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name} (is no file|has the name of no tool)"):
+        AdbRunner(phone.serial, tools=[tmp_path / name])
