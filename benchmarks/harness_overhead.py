@@ -55,9 +55,7 @@ def _difference(path: Path, rounds: int, count: int) -> float:
         ratios.append(harness / bare)
     session.close()
     ratio = statistics.median(ratios)
-    print(
-        f"{path.name}: harness / bare loop {ratio:.4f} ({rounds} rounds, {min(ratios):.4f} to {max(ratios):.4f})"
-    )
+    print(f"{path.name}: harness / bare loop {ratio:.4f} ({min(ratios):.4f} to {max(ratios):.4f})")
     return abs(ratio - 1)
 
 
