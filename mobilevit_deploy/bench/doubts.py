@@ -33,7 +33,8 @@ def warnings(where: Machine, states: Sequence[Conditions], *, threads: int) -> l
     if where.usable_cores <= threads:
         found.append(
             f"{_count(threads, 'thread')} on {_count(where.usable_cores, 'usable core')}: "
-            "everything else on the machine competes with the measurement. Use fewer threads."
+            "everything else on the machine competes with the measurement. "
+            + ("Use fewer threads." if threads > 1 else "Allow the process a second core.")
         )
     return found
 

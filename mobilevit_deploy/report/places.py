@@ -53,7 +53,7 @@ def _heading(timed: Timed) -> str:
     machine = timed.machine
     processor = machine.name or machine.cpu
     cores = f" on {timed.cores} cores" if timed.cores else ""
-    limited = f", {machine.usable_cores} usable" if machine.usable_cores < machine.cores else ""
+    limited = f", {machine.usable_cores} usable cores" if machine.usable_cores < machine.cores else ""
     return f"{where(timed.device, timed.context)}, {processor}, {threads(timed.threads)}{cores}{limited}"
 
 
