@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 FORMAT: Literal["mobilevit-deploy/artifact"] = "mobilevit-deploy/artifact"
 SCHEMA_VERSION = 3
+
+_DEFLATE_LEVEL = 6
+"""zlib's default, and that of Android's build tools."""
 
 
 class TensorSpec(BaseModel):
@@ -107,6 +111,7 @@ class Manifest(BaseModel):
 
     ``preprocessing`` is what the app does before it feeds the artifact. ``quantization`` is there for
     ``int8`` and palettes, ``accuracy`` for every precision of 8 bits or fewer; of others, parity tells all.
+    ``compressed_bytes`` is what is downloaded: see ``compressed_size``.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -116,6 +121,7 @@ class Manifest(BaseModel):
     file: str
     sha256: str
     bytes: int
+    compressed_bytes: int | None = None
     target: str
     converter: str
     task: Task
@@ -240,6 +246,23 @@ def digest(path: Path) -> str:
 def size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in _files(path))
+
+
+def compressed_size(path: Path) -> int:
+    """Bytes after deflate, file by file: what an artifact adds to the download of an app.
+
+    APKs and IPAs are zip archives. One that is stored in them uncompressed, so that it can be mapped into
+    memory (``noCompress "tflite"``), is compressed by the store on the way all the same.
+    """
+    return sum(_deflated(file) for file in _files(path))
+
+
+def _deflated(file: Path) -> int:
+    packer, total = zlib.compressobj(_DEFLATE_LEVEL), 0
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            total += len(packer.compress(block))
+    return total + len(packer.flush())
 
 
 def _files(path: Path) -> list[Path]:

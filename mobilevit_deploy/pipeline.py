@@ -375,13 +375,14 @@ def _manifest(
     parity: ParityResult,
     accuracy: AccuracyResult | None,
 ) -> Manifest:
-    from mobilevit_deploy.artifact import Manifest, Quantization, digest, size
+    from mobilevit_deploy.artifact import Manifest, Quantization, compressed_size, digest, size
 
     calibration = options.calibration
     return Manifest(
         file=artifact.path.name,
         sha256=digest(artifact.path),
         bytes=size(artifact.path),
+        compressed_bytes=compressed_size(artifact.path),
         target=artifact.target,
         converter=options.converter,
         task=reference.task,

@@ -16,6 +16,7 @@ from mobilevit_deploy.artifact import (
     Manifest,
     ModelCard,
     TensorSpec,
+    compressed_size,
     digest,
     manifest_path,
     open_artifact,
@@ -173,3 +174,19 @@ def test_layouts_transpose_by_axis_name() -> None:
     assert nhwc[0, 2, 3, 1] == nchw[0, 1, 2, 3]
     assert nhwc.flags.c_contiguous
     np.testing.assert_array_equal(to_layout(nhwc, "NHWC", "NCHW"), nchw)
+
+
+def test_a_download_carries_each_file_deflated(tmp_path: Path) -> None:
+    import zipfile
+
+    package = tmp_path / "a.mlpackage"
+    package.mkdir()
+    (package / "program").write_bytes(b"conv " * 10_000)
+    (package / "weights").write_bytes(bytes(range(256)) * 40)
+    with zipfile.ZipFile(tmp_path / "app.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=6) as app:
+        for file in package.iterdir():
+            app.write(file, file.name)
+        packed = sum(entry.compress_size for entry in app.infolist())
+    # A zip's entries are raw deflate; zlib's frame around it has six bytes.
+    assert compressed_size(package) == packed + 2 * 6
+    assert compressed_size(package / "program") < 500

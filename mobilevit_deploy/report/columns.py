@@ -50,6 +50,7 @@ NAME = Column("Artifact", lambda row: row.name, numeric=False)
 
 FILE = (
     Column("Size", lambda row: words.megabytes(row.manifest.bytes), wide=50),
+    Column("Zipped", lambda row: words.memory(row.manifest.compressed_bytes), wide=185),
     Column(
         "Parity",
         lambda row: words.verdict(row.parity),

@@ -26,7 +26,10 @@ _PARITY_THERE = (
     " On other devices the same inputs were run and compared again before anything was timed; those figures "
     "stand in the device's rows."
 )
-_SIZE = "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes."
+_SIZE = (
+    "Bytes of the file, or of all files of a package; 1 MB is 1,000,000 bytes. Zipped is what is left after "
+    "deflate, as in the download of an app."
+)
 _LOAD = (
     "Opening the file, with the runtime's library imported and the file in the system's cache; median over "
     "processes."

