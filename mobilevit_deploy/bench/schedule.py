@@ -31,7 +31,7 @@ from mobilevit_deploy.bench.records import Recorder, read_measurements
 from mobilevit_deploy.bench.statistics import summarise
 from mobilevit_deploy.devices.host import HostRunner
 from mobilevit_deploy.devices.runner import DeviceRunner, Job
-from mobilevit_deploy.errors import DeployError, DeviceError
+from mobilevit_deploy.errors import DeployError, DeviceError, UsageError
 
 _DOING: dict[Work, str] = {"count": "instructions", "memory": "memory", "tool": "the vendor's own tool"}
 
@@ -156,7 +156,7 @@ def measure(job: Job, device: DeviceRunner) -> Outcome:
     """Do one job; what goes wrong with the artifact becomes its reason."""
     try:
         return device.measure(job)
-    except DeviceError:
+    except (DeviceError, UsageError):  # not the artifact's fault
         raise
     except DeployError as error:
         return Untimed(status="failed", reason=f"{error.problem} {error.remedy}")

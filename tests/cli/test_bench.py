@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -67,3 +68,53 @@ def test_changed_artifact_is_an_error(cli: Cli, artifact_copy: Callable[..., Pat
     done = cli("bench", path, *QUICK)
     assert done.returncode == 3
     assert "changed after export" in done.stderr
+
+
+def test_resume_goes_on_where_the_last_run_stopped(
+    cli: Cli, artifact_copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = artifact_copy("toy")
+    cli("bench", path, *QUICK, "--no-memory", "--results", "raw.jsonl")
+    lines = (tmp_path / "raw.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "raw.jsonl").write_bytes(lines[0] + lines[1][:50])  # as a power cut leaves it
+    done = cli("bench", path, *QUICK, "--no-memory", "--results", "raw.jsonl", "--resume")
+    assert done.returncode == 0, done.stderr
+    measured = read_measurements(tmp_path / "raw.jsonl")
+    assert [measurement.round for measurement in measured] == [1, 2]
+    assert len({measurement.run for measurement in measured}) == 1
+
+
+def test_a_baseline_makes_it_a_gate(cli: Cli, artifact_copy: Callable[..., Path], tmp_path: Path) -> None:
+    path = artifact_copy("toy")
+    cli("bench", path, *QUICK, "--results", "base.jsonl")
+    # Every sample of the baseline a hundredth of what it was: nothing is as fast as that.
+    lines = [json.loads(line) for line in (tmp_path / "base.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["outcome"]["status"] == "timed":
+            line["outcome"]["samples_ms"] = [ms / 100 for ms in line["outcome"]["samples_ms"]]
+    base = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    (tmp_path / "base.jsonl").write_text(base)
+    gate = ("--baseline", "base.jsonl", "--fail-if-slower", "50%", "--junit", "junit.xml")
+    done = cli("bench", path, *QUICK, "--rounds", "4", *gate, "--results", "new.jsonl")
+    assert done.returncode == 1, done.stderr
+    assert "slower" in done.stdout
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(tmp_path / "junit.xml").getroot()}
+    assert suites["parity"].get("failures") == "0"
+    assert suites["latency"].get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--fail-if-slower", "5%"), "Add --baseline FILE"),
+        (("--device", "adb1"), "There is no device 'adb1'"),
+        (("--precision", "very"), "'very' is no share"),
+        (("--cores", "big"), "'big' names no cores of this machine"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(
+    cli: Cli, artifact_copy: Callable[..., Path], options: tuple[str, ...], told: str
+) -> None:
+    done = cli("bench", artifact_copy("toy"), *options)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
