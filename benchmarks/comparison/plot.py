@@ -116,7 +116,7 @@ def _panel(axes: Axes, results: Results, model: str, rows: list[tuple[str, str, 
             color=svg.INK,
             weight="bold" if ours else "normal",
         )
-        longest = max(longest, p50.value)
+        longest = max(longest, p50.interval.high)
     axes.set_xlim(0, 1.15 * longest)
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_yticks(places, labels)

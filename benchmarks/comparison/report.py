@@ -11,7 +11,9 @@ from benchmarks.comparison.tables import markdown
 
 def write_report(results: Results, folder: Path) -> list[Path]:
     """Write the files, and return them. The plot needs something that was timed."""
-    contents = {"peers.json": results.model_dump_json() + "\n", "peers.md": markdown(results)}
+    # Where a file lies is nobody else's concern.
+    document = results.model_dump_json(exclude={"entries": {"__all__": {"path"}}})
+    contents = {"peers.json": document + "\n", "peers.md": markdown(results)}
     if results.turns:
         contents |= {f"peers-{theme}.svg": drawing for theme, drawing in drawings(results).items()}
     folder.mkdir(parents=True, exist_ok=True)
