@@ -319,7 +319,7 @@ class _Bench:
             return True
         for _ in range(len(taken), 1 + REPEATS):
             self._tell(job, f"round {number}")
-            self.device.settle(lambda why: self._tell(job, why))
+            self._settle(job)
             outcome = measure(job, self.device)
             self._keep(job, "time", outcome, number)
             if isinstance(outcome, Untimed):
@@ -328,11 +328,16 @@ class _Bench:
                 return True
         return True
 
+    def _settle(self, job: Job) -> None:
+        self.device.settle(lambda why: self._tell(job, why))
+
     def _once(self, work: Work, kind: type[Weighed | Counted | Quoted]) -> None:
         for job in list(self._left):
             if any(isinstance(each.outcome, kind) for each in self._of(job)):
                 continue
             self._tell(job, _DOING[work])
+            if work == "tool":  # a clock, too
+                self._settle(job)
             outcome = measure(job.model_copy(update={"work": work}), self.device)
             self._keep(job, work, outcome, 1)
             if isinstance(outcome, Untimed):
