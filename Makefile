@@ -25,7 +25,8 @@ demo: setup  ## Export the bundled model to all targets, prove parity and accura
 	$(BIN)/mobilevit-deploy report exports --html exports/report.html
 
 test: setup lint  ## Check style and types, run all tests.
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope
+	@# A process a core, and a thread a process: more would wait for each other.
+	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadscope
 
 lint: setup  ## ruff and mypy --strict.
 	$(BIN)/ruff format --check .

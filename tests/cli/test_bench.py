@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conftest import on_path
+from fakes.timed_artifacts import write_artifact
 from mobilevit_deploy.artifact import manifest_path
 from mobilevit_deploy.bench.records import read_measurements
 
@@ -70,23 +72,26 @@ def test_changed_artifact_is_an_error(cli: Cli, artifact_copy: Callable[..., Pat
     assert "changed after export" in done.stderr
 
 
-def test_resume_goes_on_where_the_last_run_stopped(
-    cli: Cli, artifact_copy: Callable[..., Path], tmp_path: Path
-) -> None:
-    path = artifact_copy("toy")
-    cli("bench", path, *QUICK, "--no-memory", "--results", "raw.jsonl")
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An artifact whose runtime is a clock: what is tested is the command, not a model."""
+    on_path(monkeypatch, Path(__file__).parents[1] / "fakes" / "timed_target")
+    return write_artifact(tmp_path, run_ms=1)
+
+
+def test_resume_goes_on_where_the_last_run_stopped(cli: Cli, clock: Path, tmp_path: Path) -> None:
+    cli("bench", clock, *QUICK, "--no-memory", "--results", "raw.jsonl")
     lines = (tmp_path / "raw.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "raw.jsonl").write_bytes(lines[0] + lines[1][:50])  # as a power cut leaves it
-    done = cli("bench", path, *QUICK, "--no-memory", "--results", "raw.jsonl", "--resume")
+    done = cli("bench", clock, *QUICK, "--no-memory", "--results", "raw.jsonl", "--resume")
     assert done.returncode == 0, done.stderr
     measured = read_measurements(tmp_path / "raw.jsonl")
     assert [measurement.round for measurement in measured] == [1, 2]
     assert len({measurement.run for measurement in measured}) == 1
 
 
-def test_a_baseline_makes_it_a_gate(cli: Cli, artifact_copy: Callable[..., Path], tmp_path: Path) -> None:
-    path = artifact_copy("toy")
-    cli("bench", path, *QUICK, "--results", "base.jsonl")
+def test_a_baseline_makes_it_a_gate(cli: Cli, clock: Path, tmp_path: Path) -> None:
+    cli("bench", clock, *QUICK, "--results", "base.jsonl")
     # Every sample of the baseline a hundredth of what it was: nothing is as fast as that.
     lines = [json.loads(line) for line in (tmp_path / "base.jsonl").read_text().splitlines()]
     for line in lines:
@@ -95,7 +100,7 @@ def test_a_baseline_makes_it_a_gate(cli: Cli, artifact_copy: Callable[..., Path]
     base = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     (tmp_path / "base.jsonl").write_text(base)
     gate = ("--baseline", "base.jsonl", "--fail-if-slower", "50%", "--junit", "junit.xml")
-    done = cli("bench", path, *QUICK, "--rounds", "4", *gate, "--results", "new.jsonl")
+    done = cli("bench", clock, *QUICK, "--rounds", "4", *gate, "--results", "new.jsonl")
     assert done.returncode == 1, done.stderr
     assert "slower" in done.stdout
     suites = {suite.get("name"): suite for suite in ElementTree.parse(tmp_path / "junit.xml").getroot()}
@@ -113,8 +118,8 @@ def test_a_baseline_makes_it_a_gate(cli: Cli, artifact_copy: Callable[..., Path]
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_runs(
-    cli: Cli, artifact_copy: Callable[..., Path], options: tuple[str, ...], told: str
+    cli: Cli, clock: Path, options: tuple[str, ...], told: str
 ) -> None:
-    done = cli("bench", artifact_copy("toy"), *options)
+    done = cli("bench", clock, *options)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.split())

@@ -85,10 +85,10 @@ def test_transformers_loads_it_and_agrees(source: str) -> None:
 def test_the_classifier_is_right_on_most_held_out_pictures_but_not_on_all() -> None:
     """Trained, and not saturated: a saturated set would hide what an export or a quantisation breaks."""
     # Of the 1,200 pictures that the card speaks of, which would take a minute.
-    scores = scores_of(load_model("demo"), count=480)
+    scores = scores_of(load_model("demo"), count=240)
     assert 0.93 <= scores.mean <= 0.99
     assert min(scores.by_class.values()) > 0.8, scores
-    assert scores.mean == pytest.approx(stated("demo", "top-1"), abs=0.015)  # two standard deviations
+    assert scores.mean == pytest.approx(stated("demo", "top-1"), abs=0.02)  # two standard deviations
 
 
 def test_the_segmenter_finds_the_pixels_of_every_shape() -> None:

@@ -88,7 +88,7 @@ def assert_same(scripted: Scripted, nanoseconds: list[int]) -> sampling.Samples:
     return expected
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(
     first=st.lists(st.integers(1, 200_000_000), min_size=2, max_size=40),
     last=st.integers(100_000, 100_000_000),
