@@ -34,8 +34,8 @@ def no_runner(manifest: Manifest) -> str | None:
     """Why artifacts of this kind cannot run on such a device; None if they can."""
     if any(runtime.target == manifest.target for runtime in RUNTIMES):
         return None
-    known = " and ".join(runtime.target for runtime in RUNTIMES)
-    return f"There is a runner for {known} files on devices, and none for {manifest.target}."
+    known = ", ".join(runtime.target for runtime in RUNTIMES)
+    return f"There are runners for {known} files on devices, and none for {manifest.target}."
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,11 @@ class Remote:
 
     @contextmanager
     def place(self, job: Job) -> Iterator[Place]:
-        """Everything that a job needs, on the device; its own folder is removed again."""
+        """Everything that a job needs, on the device; its own folder is removed again.
+
+        Raises:
+            SessionError: the runtime cannot have so many threads there.
+        """
         runner, where = self._runner(job)
         folder = f"{self._transport.folder}/jobs/{uuid.uuid4().hex[:12]}"
         model = self._artifact(job)
@@ -133,7 +137,13 @@ class Remote:
         return self.feed(place, "noise", pixels)
 
     def _runner(self, job: Job) -> tuple[Bundle, str]:
-        name = next(runtime.name for runtime in RUNTIMES if runtime.target == job.manifest.target)
+        runtime = next(runtime for runtime in RUNTIMES if runtime.target == job.manifest.target)
+        if runtime.headers and job.threads > 1:
+            raise SessionError(
+                f"The runner of {runtime.name} has 1 thread, and {job.threads} were asked for.",
+                remedy="Use '--threads 1', or time the file with '--tool executor_runner'.",
+            )
+        name = runtime.name
         if name not in self._bundles:
             made = bundle(name)
             where = f"{self._transport.folder}/runners/{made.digest[:16]}"

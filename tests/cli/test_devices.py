@@ -60,7 +60,7 @@ def test_a_phone_says_what_it_is_and_how_it_is(cli: Cli, daemon: Daemon) -> None
     assert "arm64-v8a" in told
     assert "battery 100%" in told
     assert "thermal status 0 of 6" in told
-    assert "runs tflite, onnx" in told
+    assert "runs tflite, onnx, executorch" in told
 
 
 def test_a_phone_that_does_not_let_us_in_says_what_to_do(cli: Cli, daemon: Daemon) -> None:

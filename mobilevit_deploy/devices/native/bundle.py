@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mobilevit_deploy.devices.native import build
 from mobilevit_deploy.devices.native.runtimes import Runtime, get_runtime
+from mobilevit_deploy.devices.native.standins.libraries import make_standins
 from mobilevit_deploy.devices.packages import cache, debian, wheels
 from mobilevit_deploy.errors import UsageError
 
@@ -23,8 +24,9 @@ OnStage = Callable[[str], None]
 _RUNNER = "run"
 _LOADER = "ld-linux-aarch64.so.1"
 _PACKAGES = ("libc6", "libgcc-s1", "libstdc++6")
+_CXX_LIBRARY = "libstdc++.so.6"
 _LIBRARIES = (
-    *("libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6"),
+    *("libc.so.6", "libm.so.6", "libgcc_s.so.1", _CXX_LIBRARY),
     # Empty since glibc 2.34, and still named by libraries that were linked before.
     *("libdl.so.2", "libpthread.so.0", "librt.so.1"),
 )
@@ -72,7 +74,7 @@ def bundle(runtime: str, abi: str = "arm64", on_stage: OnStage = lambda _: None)
     """The bundle of a runtime, made if it is not in the cache.
 
     Args:
-        runtime: ``litert`` or ``onnxruntime``; in the version that is installed here.
+        runtime: ``litert``, ``onnxruntime`` or ``executorch``; in the version that is installed here.
         abi: of the device; ``arm64`` is what phones are.
         on_stage: told what is being fetched or compiled.
 
@@ -98,15 +100,19 @@ def entry_name(runtime: Runtime) -> str:
 
 
 def _make(runtime: Runtime, folder: Path, on_stage: OnStage) -> None:
-    on_stage(f"Compiling the runner for {runtime.name}")
-    build.compile_runner(runtime, "arm64", folder / _RUNNER)
     on_stage(f"Downloading {runtime.wheel} {runtime.version} for aarch64")
-    wheels.extract(runtime.wheel, runtime.version, "aarch64", runtime.library, folder)
+    library = wheels.extract(runtime.wheel, runtime.version, "aarch64", runtime.library, folder)
     on_stage("Downloading the C library for arm64 from Debian")
     with tempfile.TemporaryDirectory(prefix="mobilevit-deploy-tree-") as tree:
         debian.unpack(_PACKAGES, "arm64", Path(tree))
         for name in (_LOADER, *_LIBRARIES):
             shutil.copyfile(debian.find(Path(tree), name), folder / name)
+    on_stage(f"Compiling the runner for {runtime.name}")
+    linked: tuple[Path, ...] = ()
+    if runtime.headers:
+        make_standins(library, [folder / name for name in (_LOADER, *_LIBRARIES)], "arm64", folder)
+        linked = (library, folder / _CXX_LIBRARY)
+    build.compile_runner(runtime, "arm64", folder / _RUNNER, linked=linked)
     for name in (_LOADER, _RUNNER):
         (folder / name).chmod(0o755)
 

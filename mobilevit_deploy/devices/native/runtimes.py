@@ -18,12 +18,16 @@ class Runtime:
         target: whose files it runs.
         wheel: the distribution on PyPI that holds the library, for this machine and for ARM.
         library: pattern of the library's path in the wheel.
+        headers: folders of C++ headers in the wheel. A runtime that has them is linked to; the functions of
+            others are C, and found by name. Its runner is for ARM alone, where it runs on one thread, with
+            stand-ins for PyTorch.
     """
 
     name: str
     target: str
     wheel: str
     library: str
+    headers: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -49,6 +53,15 @@ class Runtime:
             )
         return Path(str(found[0].locate()))
 
+    def installed_headers(self) -> list[Path]:
+        """The folders of headers of the wheel that is installed here; they are the same for ARM.
+
+        Raises:
+            DeviceError: it is not installed.
+        """
+        installed = self._installed()
+        return [Path(str(installed.locate_file(folder))) for folder in self.headers]
+
     def _installed(self) -> Distribution:
         try:
             return distribution(self.wheel)
@@ -62,6 +75,13 @@ class Runtime:
 RUNTIMES = (
     Runtime("litert", "tflite", "ai-edge-litert", "ai_edge_litert/libLiteRt.so"),
     Runtime("onnxruntime", "onnx", "onnxruntime", "onnxruntime/capi/libonnxruntime.so.*"),
+    Runtime(
+        "executorch",
+        "executorch",
+        "executorch",
+        "executorch/extension/pybindings/_portable_lib.*.so",
+        ("executorch/include", "executorch/include/executorch/runtime/core/portable_type/c10"),
+    ),
 )
 
 

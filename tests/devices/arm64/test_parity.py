@@ -38,8 +38,23 @@ def on_device(emulator: Emulator, raw_cases: Callable) -> Callable[..., tuple[st
     return push
 
 
-@precisions
-@runtimes
+_8_BIT_ATTENTION = pytest.mark.xfail(
+    reason="8-bit attention comes out otherwise on ARM in ExecuTorch 1.4.1; in float it does not", strict=True
+)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "target", "precision"),
+    [
+        pytest.param("litert", "tflite", "fp32", id="tflite-fp32"),
+        pytest.param("litert", "tflite", "int8", id="tflite-int8"),
+        pytest.param("onnxruntime", "onnx", "fp32", id="onnx-fp32"),
+        pytest.param("onnxruntime", "onnx", "int8", id="onnx-int8"),
+        pytest.param("executorch", "executorch", "fp32", id="executorch-fp32"),
+        pytest.param("executorch", "executorch", "int8-dynamic", id="executorch-int8-dynamic"),
+        pytest.param("executorch", "executorch", "int8", id="executorch-int8", marks=_8_BIT_ATTENTION),
+    ],
+)
 def test_an_artifact_computes_on_arm_what_it_computes_here(
     runtime: str,
     target: str,
@@ -105,12 +120,22 @@ def test_the_other_modes_answer_there_as_here(
 ) -> None:
     model, inputs = on_device(target)
     pixels = next(iter(inputs.values()))
-    timed = commands.time(model, pixels, samples=2, threads=2, cores=1)
+    threads = 1 if runtime == "executorch" else 2
+    timed = commands.time(model, pixels, samples=2, threads=threads, cores=1)
     times = output.read(emulator.run([*pushed(runtime), *timed], timeout_s=LIMIT_S), output.Times)
     assert times.affinity == "1"
     assert len(times.samples_ms) == 2
     memory = emulator.run([*pushed(runtime), *commands.memory(model, pixels)], timeout_s=LIMIT_S)
     assert output.read(memory, output.Memory).runtime == runtime
+
+
+def test_more_threads_than_the_runner_of_executorch_has_are_refused(
+    emulator: Emulator, pushed: Callable, on_device: Callable
+) -> None:
+    model, inputs = on_device("executorch")
+    command = commands.memory(model, next(iter(inputs.values())), threads=2)
+    with pytest.raises(SessionError, match="on 1 thread here, not on 2"):
+        output.read(emulator.run([*pushed("executorch"), *command], timeout_s=LIMIT_S), output.Memory)
 
 
 @runtimes

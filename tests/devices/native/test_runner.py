@@ -18,8 +18,11 @@ from mobilevit_deploy.errors import SessionError
 
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="compiled for x86-64"),
+    # ExecuTorch's wheel for x86-64 is cut otherwise, and its library shares its core with that of a Qualcomm
+    # backend: tests/devices/arm64 runs that engine.
     pytest.mark.parametrize(
-        ("runtime", "target"), [pytest.param(r.name, r.target, id=r.target) for r in RUNTIMES]
+        ("runtime", "target"),
+        [pytest.param(r.name, r.target, id=r.target) for r in RUNTIMES if not r.headers],
     ),
 ]
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /* Print "run: ..." on standard error and leave with code 1. */
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* From now on, say in one line that the runtime crashed; LiteRT does on a truncated file. */
 void explain_crashes(void);
