@@ -24,7 +24,7 @@ from executorch.backends.xnnpack._passes.fuse_activation_pass import FuseActivat
 from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
 from executorch.backends.xnnpack.operators import node_visitor
 from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
-from executorch.backends.xnnpack.partition.config.generic_node_configs import BMMConfig, SigmoidConfig
+from executorch.backends.xnnpack.partition.config.generic_node_configs import SigmoidConfig
 from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, ExecutorchProgramManager, to_edge
@@ -71,22 +71,15 @@ def lower(exported: torch.export.ExportedProgram, constants: Mapping[str, Any]) 
         return left.to_executorch(ExecutorchBackendConfig(segment_alignment=_ALIGNMENT))
 
 
-class _InEightBitsToo:
+class Sigmoid(SigmoidConfig):  # type: ignore[misc]  # ExecuTorch has no types
+    """A sigmoid, in 8 bits a table; ExecuTorch offers XNNPACK's alone in float."""
+
     def supported_precision_types(self) -> list[Any]:
+        """Of ``ConfigPrecisionType``."""
         return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
 
 
-class Sigmoid(_InEightBitsToo, SigmoidConfig):  # type: ignore[misc]  # ExecuTorch has no types
-    """A sigmoid, in 8 bits a table; ExecuTorch offers XNNPACK's alone in float."""
-
-
-class MatrixProduct(_InEightBitsToo, BMMConfig):  # type: ignore[misc]  # ExecuTorch has no types
-    """A product of two activations, likewise."""
-
-
-_OURS = {SigmoidConfig: Sigmoid, BMMConfig: MatrixProduct}
-
-_OPERATORS = [_OURS.get(kind, kind) for kind in ALL_PARTITIONER_CONFIGS]
+_OPERATORS = [Sigmoid if kind is SigmoidConfig else kind for kind in ALL_PARTITIONER_CONFIGS]
 
 
 def _pass_manager(exported: Any, passes: Any = None) -> XNNPACKPassManager:

@@ -38,11 +38,6 @@ def on_device(emulator: Emulator, raw_cases: Callable) -> Callable[..., tuple[st
     return push
 
 
-_8_BIT_ATTENTION = pytest.mark.xfail(
-    reason="8-bit attention comes out otherwise on ARM in ExecuTorch 1.4.1; in float it does not", strict=True
-)
-
-
 @pytest.mark.parametrize(
     ("runtime", "target", "precision"),
     [
@@ -52,7 +47,7 @@ _8_BIT_ATTENTION = pytest.mark.xfail(
         pytest.param("onnxruntime", "onnx", "int8", id="onnx-int8"),
         pytest.param("executorch", "executorch", "fp32", id="executorch-fp32"),
         pytest.param("executorch", "executorch", "int8-dynamic", id="executorch-int8-dynamic"),
-        pytest.param("executorch", "executorch", "int8", id="executorch-int8", marks=_8_BIT_ATTENTION),
+        pytest.param("executorch", "executorch", "int8", id="executorch-int8"),
     ],
 )
 def test_an_artifact_computes_on_arm_what_it_computes_here(
