@@ -64,6 +64,11 @@ class Machine(BaseModel):
     python: str = ""
     libraries: dict[str, str]
 
+    @property
+    def is_arm64(self) -> bool:
+        """Whether it runs 64-bit ARM code, by Android's name for that or by Linux's."""
+        return self.architecture.startswith(("arm64", "aarch64"))
+
 
 class Conditions(BaseModel):
     """What may change from one measurement to the next.

@@ -214,7 +214,7 @@ class _Bench:
         self._rounds = settings.rounds
         here = [each for each in earlier if self._is_here(each)]
         self._run_id = here[-1].run if here else run_id
-        subjects = [Subject.of(job.manifest) for job in jobs]
+        subjects = [job.subject for job in jobs]
         self.made = [each for each in here if each.run == self._run_id and each.subject in subjects]
 
     def go_guarded(self) -> None:
@@ -248,7 +248,7 @@ class _Bench:
         )
 
     def _of(self, job: Job) -> list[Measurement]:
-        return [each for each in self.made if each.subject == Subject.of(job.manifest)]
+        return [each for each in self.made if each.subject == job.subject]
 
     def _is_right(self, job: Job) -> bool:
         """Whether what the file computes on this device was proven; whatever says no is on the record."""
@@ -352,7 +352,7 @@ class _Bench:
     def _keep(self, job: Job, work: Work, outcome: Outcome, number: int) -> None:
         measurement = Measurement(
             run=self._run_id,
-            subject=Subject.of(job.manifest),
+            subject=job.subject,
             device=self.device.name,
             context=self.device.context,
             threads=job.threads,
@@ -373,7 +373,7 @@ class _Bench:
             Progress(
                 self.device.name,
                 *self._progress(),
-                Subject.of(job.manifest) if job else None,
+                job.subject if job else None,
                 doing,
                 self.made[-1] if self.made else None,
             )
@@ -384,7 +384,7 @@ class _Bench:
         works = self.device.works
         each = self._rounds * ("time" in works) + ("count" in works)
         each += "memory" in works and self._settings.memory
-        left = [Subject.of(job.manifest) for job in self._left]
+        left = [job.subject for job in self._left]
         ended = [
             measurement.subject
             for measurement in self.made

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
-from mobilevit_deploy.bench import environment
 from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.devices import host_process
 from mobilevit_deploy.devices.runner import Job
@@ -37,10 +36,6 @@ class HostRunner:
 
     def __init__(self, timeout_s: float = 600.0) -> None:
         self._timeout_s = timeout_s
-
-    def machine(self) -> environment.Machine:
-        """See ``DeviceRunner.machine``."""
-        return environment.machine()
 
     def cannot_run(self, manifest: Manifest) -> str | None:
         """See ``DeviceRunner.cannot_run``."""

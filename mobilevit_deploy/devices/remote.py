@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.artifact import TensorSpec
 from mobilevit_deploy.devices.native import commands, output
 from mobilevit_deploy.devices.native.bundle import Bundle, bundle
-from mobilevit_deploy.devices.native.runtimes import RUNTIMES
+from mobilevit_deploy.devices.native.runtimes import RUNTIMES, runtime_of
 from mobilevit_deploy.devices.runner import Job, noise
 from mobilevit_deploy.devices.transport import Transport
 from mobilevit_deploy.errors import DeviceError, SessionError
@@ -32,7 +32,7 @@ OnStage = Callable[[str], None]
 
 def no_runner(manifest: Manifest) -> str | None:
     """Why artifacts of this kind cannot run on such a device; None if they can."""
-    if any(runtime.target == manifest.target for runtime in RUNTIMES):
+    if runtime_of(manifest.target):
         return None
     known = ", ".join(runtime.target for runtime in RUNTIMES)
     return f"There are runners for {known} files on devices, and none for {manifest.target}."
@@ -137,7 +137,8 @@ class Remote:
         return self.feed(place, "noise", pixels)
 
     def _runner(self, job: Job) -> tuple[Bundle, str]:
-        runtime = next(runtime for runtime in RUNTIMES if runtime.target == job.manifest.target)
+        runtime = runtime_of(job.manifest.target)
+        assert runtime, "cannot_run said so before"
         if runtime.headers and job.threads > 1:
             raise SessionError(
                 f"The runner of {runtime.name} has 1 thread, and {job.threads} were asked for.",

@@ -7,14 +7,23 @@ the environment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from mobilevit_deploy.artifact import Artifact, Manifest
-from mobilevit_deploy.bench.environment import Machine
-from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
+from mobilevit_deploy.bench.measurement import (
+    Context,
+    Counted,
+    Quoted,
+    Subject,
+    Timing,
+    Untimed,
+    Weighed,
+    Work,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +57,11 @@ class Job(BaseModel):
         """What the manifest describes, at ``path``."""
         return self.manifest.artifact(self.path.parent)
 
+    @cached_property
+    def subject(self) -> Subject:
+        """What records say of the artifact."""
+        return Subject.of(self.manifest)
+
 
 class DeviceRunner(Protocol):
     """A device that artifacts are proven and measured on.
@@ -63,13 +77,6 @@ class DeviceRunner(Protocol):
     context: Context
     works: tuple[Work, ...]
     tools: tuple[str, ...]
-
-    def machine(self) -> Machine:
-        """What stays the same while measuring.
-
-        Raises:
-            DeviceError: it cannot be reached.
-        """
 
     def cannot_run(self, manifest: Manifest) -> str | None:
         """Why artifacts of this kind cannot run there at all; None if they can."""

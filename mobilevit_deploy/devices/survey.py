@@ -71,7 +71,7 @@ def _phone(serial: str) -> Found:
             name=transport.name,
             context="adb-shell",
             measures=("parity", "time", "memory"),
-            runs=_with_runner() if machine.architecture.startswith(("arm64", "aarch64")) else (),
+            runs=_with_runner() if machine.is_arm64 else (),
             machine=machine,
             conditions=android.conditions(transport),
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
-from mobilevit_deploy.bench.environment import Machine
 from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.devices.host import HostRunner
 from mobilevit_deploy.devices.runner import Job
@@ -37,11 +36,6 @@ class RayNode:
         self._node = node
         self._resource = resource
         self._sent: dict[str, Any] = {}
-
-    def machine(self) -> Machine:
-        """See ``DeviceRunner.machine``."""
-        found: Machine = self._there(lambda host: host.machine())
-        return found
 
     def cannot_run(self, manifest: Manifest) -> str | None:
         """See ``DeviceRunner.cannot_run``."""

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from fakes.timed_artifacts import machine, timing, write_artifact
+from fakes.timed_artifacts import timing, write_artifact
 from mobilevit_deploy.artifact import Artifact, Manifest, read_manifest
-from mobilevit_deploy.bench.environment import Machine
 from mobilevit_deploy.bench.measurement import (
     Checked,
     Context,
@@ -61,9 +60,6 @@ class Notebook:
         self._answers = iter(answers)
         self._cannot = cannot
         self._computes = computes
-
-    def machine(self) -> Machine:
-        return machine()
 
     def cannot_run(self, manifest: Manifest) -> str | None:  # noqa: ARG002
         return self._cannot

@@ -50,13 +50,9 @@ class AdbRunner:
         self._remote = Remote(self._transport, timeout_s=TIMEOUT_S)
         self.name = self._transport.name
 
-    def machine(self) -> Machine:
-        """See ``DeviceRunner.machine``."""
-        return self._machine
-
     def cannot_run(self, manifest: Manifest) -> str | None:
         """See ``DeviceRunner.cannot_run``."""
-        if not self._machine.architecture.startswith(("arm64", "aarch64")):
+        if not self._machine.is_arm64:
             return f"The runner is for arm64, and {self.name} is {self._machine.architecture}."
         return no_runner(manifest)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.artifact import Manifest
-from mobilevit_deploy.bench.environment import Machine
 from mobilevit_deploy.bench.measurement import Context, Counted, Quoted, Timing, Untimed, Weighed, Work
 from mobilevit_deploy.devices.arm64 import cpus
 from mobilevit_deploy.devices.arm64.emulator import Emulator
@@ -44,23 +42,6 @@ class Arm64Runner:
     def __init__(self, cpu: str = cpus.DEFAULT) -> None:
         self._emulator = Emulator(cpu)
         self._remote = Remote(self._emulator, timeout_s=TIMEOUT_S)
-
-    def machine(self) -> Machine:
-        """See ``DeviceRunner.machine``."""
-        cpu = self._emulator.cpu
-        return Machine(
-            name="emulated",
-            system=f"QEMU {self._emulator.version}",
-            kernel=os.uname().release,
-            architecture="arm64-v8a",
-            cpu=cpu.name,
-            cpu_features=tuple(cpu.features.split()),
-            cores=os.cpu_count() or 1,
-            usable_cores=os.cpu_count() or 1,
-            memory_bytes=0,
-            virtual=True,
-            libraries={},
-        )
 
     def cannot_run(self, manifest: Manifest) -> str | None:
         """See ``DeviceRunner.cannot_run``."""

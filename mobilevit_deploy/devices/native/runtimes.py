@@ -85,6 +85,11 @@ RUNTIMES = (
 )
 
 
+def runtime_of(target: str) -> Runtime | None:
+    """The runtime that runs a target's files; None if there is no runner for them."""
+    return next((runtime for runtime in RUNTIMES if runtime.target == target), None)
+
+
 def get_runtime(name: str) -> Runtime:
     """The runtime called ``name``.
 
