@@ -197,6 +197,13 @@ class Measurement(BaseModel):
         return self.outcome if isinstance(self.outcome, Timing) and not self.outcome.invalid else None
 
     @property
+    def is_wrong(self) -> bool:
+        """Whether the artifact was not proven right, at its export or on this device."""
+        if isinstance(self.outcome, Checked):
+            return not self.outcome.parity.passed
+        return self.outcome.status == "refused"
+
+    @property
     def refusal(self) -> str | None:
         """Why there is no time of the artifact on this device; None if nothing speaks against it."""
         if self.work not in ("parity", "time"):

@@ -203,11 +203,7 @@ def _junit(paths: list[Path], made: list[Measurement], compared: Comparison | No
 
 
 def _leave(made: list[Measurement]) -> None:
-    outcomes = [measurement.outcome for measurement in made]
-    statuses = {outcome.status for outcome in outcomes}
-    if "failed" in statuses:
+    if any(each.outcome.status == "failed" for each in made):
         raise typer.Exit(EXIT_FAILED)
-    if "refused" in statuses or any(
-        outcome.status == "checked" and not outcome.parity.passed for outcome in outcomes
-    ):
+    if any(each.is_wrong for each in made):
         raise typer.Exit(EXIT_NOT_PASSED)

@@ -241,9 +241,8 @@ def _print(plan: Plan, made: list[Made], measurements: list[Measurement]) -> Non
 
 
 def _leave(made: list[Made], measurements: list[Measurement]) -> None:
-    statuses = {each.outcome.status for each in measurements}
-    if any(each.error for each in made) or "failed" in statuses:
+    if any(each.error for each in made) or any(each.outcome.status == "failed" for each in measurements):
         raise typer.Exit(EXIT_FAILED)
-    wrong = [each for each in measurements if each.outcome.status == "checked" and each.refusal]
-    if wrong or "refused" in statuses or not all(each.manifest and each.manifest.passed for each in made):
+    unproven = not all(each.manifest and each.manifest.passed for each in made)
+    if unproven or any(each.is_wrong for each in measurements):
         raise typer.Exit(EXIT_NOT_PASSED)
