@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from mobilevit_deploy.errors import ArtifactError
+
 _BITS = {"bool": 8, "uint4": 4, "int4": 4, "uint2": 2, "int2": 2, "bfloat16": 16, "string": 0, "unknown": 0}
 """Of types whose names do not end in their width."""
 
@@ -135,12 +137,16 @@ class Dataflow:
 
         Greedily, as LiteRT and ONNX Runtime do: a piece grows by every node whose inputs are there, until
         only nodes of the other sort could go on.
+
+        Raises:
+            ArtifactError: an operator waits for what only itself or those after it write.
         """
         written = {name for node in self.nodes for name in node.outputs}
         ready = {name for node in self.nodes for name in node.inputs} - written
         left = list(range(len(self.nodes)))
         pieces = 0
         ours = True
+        stuck = 0
         while left:
             rest = []
             for place in left:
@@ -150,6 +156,13 @@ class Dataflow:
                 else:
                     rest.append(place)
             pieces += ours and len(rest) < len(left)
+            stuck = stuck + 1 if len(rest) == len(left) else 0
+            if stuck == 2:
+                name = self.nodes[left[0]].name
+                raise ArtifactError(
+                    f"The operator '{name}' reads what is written after it.",
+                    remedy="The file is damaged: export it again.",
+                )
             left, ours = rest, not ours
         return pieces
 

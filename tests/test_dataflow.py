@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mobilevit_deploy.dataflow import Dataflow, Node, Value, bits, convolution
+from mobilevit_deploy.errors import ArtifactError
 
 KILOBYTE = Value((250,), "float32")
 
@@ -73,6 +74,12 @@ class TestPartitions:
 
     def test_independent_branches_share_a_piece(self) -> None:
         assert diamond().partitions({1, 2}) == 1
+
+    def test_a_file_that_reads_what_comes_later_is_damaged(self) -> None:
+        first, second = Node("a", "first", ("y",), ("x",)), Node("b", "second", ("x",), ("y",))
+        flow = Dataflow((first, second), dict.fromkeys("xy", KILOBYTE), ("y",))
+        with pytest.raises(ArtifactError, match="'first' reads what is written after it"):
+            flow.partitions({0, 1})
 
 
 def test_grouped_and_transposed_convolutions_cost_what_their_weights_say() -> None:

@@ -29,14 +29,15 @@ _PASSES = ("_to_fp16", "_cast_fp16")
 """How names of values end that became float16."""
 
 
-def compact(block: Any) -> None:
+def compact(function: Any) -> None:
     """Share equal constants, and shorten names.
 
     Args:
-        block: protobuf ``Block`` of a function; changed in place. Its outputs keep their names.
+        function: protobuf ``Function`` of a program; changed in place. Inputs and outputs keep their names.
     """
+    block = function.block_specializations[function.opset]
     _share_constants(block)
-    _shorten_names(block)
+    _shorten_names(block, inputs={given.name for given in function.inputs})
 
 
 def _share_constants(block: Any) -> None:
@@ -58,8 +59,8 @@ def _share_constants(block: Any) -> None:
     _read_from(block, names)
 
 
-def _shorten_names(block: Any) -> None:
-    taken = {output.name for op in block.operations for output in op.outputs}
+def _shorten_names(block: Any, inputs: set[str]) -> None:
+    taken = inputs | {output.name for op in block.operations for output in op.outputs}
     names = {}
     for op in block.operations:
         if len(op.outputs) != 1 or op.outputs[0].name in block.outputs:
