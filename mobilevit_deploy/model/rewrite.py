@@ -4,7 +4,7 @@ A rewrite is a function that changes a graph in place and leaves what it compute
 Each works on its own, in any order with the others, and does nothing where it finds nothing to do. A target
 names the ones that help it. To add one, write the function and list it in ``REWRITES``:
 ``tests/model/test_rewrite.py`` compares everything there with the reference. What takes the place of the
-reference's modules is in ``rewritten.py``.
+reference's modules is in ``rewritten.py`` and ``rewritten_map.py``.
 
 Shape letters: b sequences, n tokens of each, d hidden size, k heads, e = d/k size of a head.
 """
@@ -34,6 +34,13 @@ from mobilevit_deploy.model.rewritten import (
     RankFourBlock,
     SiluProduct,
     UnscaledAttention,
+)
+from mobilevit_deploy.model.rewritten_map import (
+    ChannelNorm,
+    MapAttention,
+    MapBlock,
+    MapTransformer,
+    PointwiseLinear,
 )
 
 Rewrite = Callable[[nn.Module], None]
@@ -154,6 +161,25 @@ def patches_in_four_dimensions(graph: nn.Module) -> None:
     _replace(graph, MobileViTBlock, RankFourBlock)
 
 
+def tokens_as_map(graph: nn.Module) -> None:
+    """Keep tokens as a feature map [1, d, p*p, n], and write their linear layers as 1x1 convolutions.
+
+    The layout of Apple's Neural Engine (machinelearning.apple.com/research/neural-engine-transformers):
+    channels first, a long last axis, no reshape or transposition but one of the keys, and of pixels into
+    patches. Folds the query scale too, and takes the place of the other layouts.
+    """
+    fold_query_scale(graph)
+    _replace(graph, (MobileViTBlock, RankFourBlock), MapBlock)
+    for block in graph.modules():
+        if isinstance(block, MapBlock):
+            _replace(
+                block, (UnscaledAttention, BmmAttention, MatrixAttention, CentredAttention), MapAttention
+            )
+            _replace(block, (Stack, MatrixTransformer), MapTransformer)
+            _replace(block, (nn.LayerNorm, LinearLayerNorm), ChannelNorm)
+            _replace(block, nn.Linear, PointwiseLinear)
+
+
 def add_pooled_branch(graph: nn.Module) -> None:
     """Add DeepLabV3's mean of the map after the projection, instead of enlarging it to a map before.
 
@@ -181,6 +207,7 @@ REWRITES: Mapping[str, Rewrite] = MappingProxyType(
             silu_as_product,
             pool_keeping_dims,
             patches_in_four_dimensions,
+            tokens_as_map,
             add_pooled_branch,
         )
     }
@@ -195,11 +222,16 @@ def _known(name: str) -> Rewrite:
     return REWRITES[name]
 
 
-def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[..., nn.Module]) -> None:
-    """Put ``make(module)`` in the place of every module of class ``kind`` below ``root``."""
+def _replace(
+    root: nn.Module,
+    kind: type[nn.Module] | tuple[type[nn.Module], ...],
+    make: Callable[..., nn.Module],
+) -> None:
+    """Put ``make(module)`` in the place of every module of exactly these classes below ``root``."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
     for parent in list(root.modules()):
         for name, child in parent.named_children():
-            if type(child) is kind:
+            if type(child) in kinds:
                 setattr(parent, name, make(child))
 
 

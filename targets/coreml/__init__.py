@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mobilevit_deploy.description import Description
     from mobilevit_deploy.inspection import Inspection
 
+_COREMLTOOLS = "coremltools"
+_NEURAL_ENGINE = "coremltools-neural-engine"
+"""The same program with its transformers in the layout of Apple's Neural Engine."""
+
 _INT8_WEIGHTS = tolerance.Tolerance(min_sqnr_db=20.0, min_top1=0.95, min_pixels=0.99, tie=2e-2)
 _PALETTE = tolerance.Tolerance(min_sqnr_db=12.0, min_top1=0.9, min_pixels=0.98, tie=5e-2)
 _INT8 = tolerance.Tolerance(min_sqnr_db=10.0, min_top1=0.9, min_pixels=0.98, tie=5e-2)
@@ -31,7 +35,7 @@ class CoremlTarget:
     suffix = ".mlpackage"
     extra = "coreml"
     libraries = ("coremltools", "torch")
-    converters = ("coremltools",)
+    converters = (_COREMLTOOLS, _NEURAL_ENGINE)
     precisions = MappingProxyType(
         {
             Precision.FP32: tolerance.FP32,
@@ -55,12 +59,17 @@ class CoremlTarget:
             )
         return installed(self.libraries, extra=self.extra, engine=engine)
 
-    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:  # noqa: ARG002
+    def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
         """What its converter and its runtime gain by."""
         # coremltools folds BatchNorm too, but slowly: done before, conversion takes a sixth less time. The
         # scale of the query it leaves in the graph, as a multiplication of every attention's scores.
         # Core ML takes tensors of five axes, and slowly.
-        return ("fold_batch_norm", "fold_query_scale", "patches_in_four_dimensions", "add_pooled_branch")
+        layout = (
+            ("fold_layer_norm_affine", "tokens_as_map")
+            if options.converter == _NEURAL_ENGINE
+            else ("patches_in_four_dimensions",)
+        )
+        return ("fold_batch_norm", "fold_query_scale", *layout, "add_pooled_branch")
 
     def export(self, graph: torch.nn.Module, spec: GraphSpec, options: ExportOptions, out: Path) -> Artifact:
         """Write ``graph`` as an .mlpackage at ``out``.

@@ -69,7 +69,7 @@ def write_package(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out
                 encoded.save(str(package))
         written = encoded.get_spec()
         (function,) = written.mlProgram.functions.values()
-        compact(function.block_specializations[function.opset])
+        compact(function)
         if classifies:
             make_classifier(written, _PROBABILITIES, spec.card.labels)
         write_metadata(written.description, spec)

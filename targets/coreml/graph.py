@@ -83,15 +83,15 @@ def _multiply_adds(operation: Any, values: dict[str, Value]) -> int:
 
     made = values[operation.outputs[0].name]
     kind = operation.op_type
-    if kind == "conv":
+    if kind in {"conv", "linear"}:
         return made.elements * math.prod(read("weight").shape[1:])
     if kind == "conv_transpose":
         return convolution(read("weight"), read("x").shape[1], read("x").elements)
-    if kind == "linear":
-        return made.elements * read("weight").shape[-1]
     if kind == "matmul":
         turned = operation.inputs.get("transpose_x")
         return made.elements * read("x").shape[-2 if turned is not None and turned.val else -1]
+    if kind == "einsum":  # nchw,nwhu->nchu
+        return made.elements * values[operation.inputs["values"][0].name].shape[-1]
     if kind == "scaled_dot_product_attention":
         return (read("query").elements + made.elements) * read("key").shape[-2]
     return 0

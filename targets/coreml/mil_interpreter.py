@@ -7,6 +7,7 @@ float16 is less exact than this.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -53,28 +54,37 @@ class _Step:
     kind: str
     compute: Operation
     arguments: Mapping[str, str | tuple[str, ...]]
-    result: _Variable
+    results: tuple[_Variable, ...]
     dead: tuple[str, ...] = ()
 
-    def run(self, values: Mapping[str, Value]) -> Tensor:
+    def run(self, values: Mapping[str, Value]) -> dict[str, Tensor]:
         arguments = {
             key: values[source] if isinstance(source, str) else [values[name] for name in source]
             for key, source in self.arguments.items()
         }
         try:
-            result = self.compute(**arguments)
+            computed = self.compute(**arguments)
         except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:
             raise SessionError(
-                f"The MIL operation '{self.kind}' ({self.result.name}) failed: {error}.",
+                f"The MIL operation '{self.kind}' ({self.results[0].name}) failed: {error}.",
                 remedy="Check the package on a Mac with 'mobilevit-deploy verify', and report this message.",
             ) from error
-        if tuple(result.shape) != self.result.shape:
+        tensors = computed if isinstance(computed, tuple) else (computed,)
+        given = [list(tensor.shape) for tensor in tensors]
+        declared = [list(result.shape) for result in self.results]
+        if given != declared:
             raise SessionError(
-                f"The MIL operation '{self.kind}' ({self.result.name}) gave {list(result.shape)}, "
-                f"the program declares {list(self.result.shape)}.",
+                f"The MIL operation '{self.kind}' ({self.results[0].name}) gave {_listed(given)}, "
+                f"the program declares {_listed(declared)}.",
                 remedy="Export the model again; if that does not help, report this message.",
             )
-        return self.result.rounded(result)
+        return {
+            result.name: result.rounded(tensor) for result, tensor in zip(self.results, tensors, strict=True)
+        }
+
+
+def _listed(shapes: Sequence[Sequence[int]]) -> str:
+    return ", ".join(map(str, shapes))
 
 
 @dataclass(frozen=True)
@@ -99,14 +109,17 @@ class MilInterpreter:
         function: coremltools' representation, from ``package.read_function``; not needed afterwards.
 
     Raises:
-        SessionError: the function uses an operation or a type that the interpreter does not know.
+        SessionError: the function uses an operation or a type that the interpreter does not know, or one name
+            for two values.
     """
 
     def __init__(self, function: Any) -> None:
         operations = list(function.operations)
         _refuse_unknown({operation.op_type for operation in operations})
+        # coremltools itself makes up names for constants that stand within an operation, and not with care.
+        computed = [op for op in operations if op.op_type != "const"]
+        _refuse_ambiguous([*function.inputs, *(var.name for op in computed for var in op.outputs)])
         constants = [op for op in operations if op.op_type == "const"]
-        computed = [op for op in operations if op.op_type not in {"const", "classify"}]
         self._classifications = [_classification(op) for op in operations if op.op_type == "classify"]
         named = {name for made in self._classifications for name in (made.label, made.dictionary)}
         self._inputs = [_variable(var) for var in function.inputs.values()]
@@ -114,7 +127,8 @@ class MilInterpreter:
         # The names of classes are no numbers, and belong to their operation.
         self._constants = {op.outputs[0].name: _constant(op.val.val) for op in constants if not _is_list(op)}
         kept = {out.name for out in self._outputs} | {made.probabilities for made in self._classifications}
-        self._steps = _with_lifetimes([_step(op) for op in computed], keep={*self._constants, *kept})
+        steps = [_step(op) for op in computed if op.op_type != "classify"]
+        self._steps = _with_lifetimes(steps, keep={*self._constants, *kept})
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """Evaluate the program.
@@ -134,7 +148,7 @@ class MilInterpreter:
             for variable in self._inputs:
                 values[variable.name] = variable.rounded(_given(variable, inputs))
             for step in self._steps:
-                values[step.result.name] = step.run(values)
+                values |= step.run(values)
                 for name in step.dead:
                     del values[name]
             results = {out.name: values[out.name].to(out.dtype).numpy() for out in self._outputs}
@@ -160,6 +174,15 @@ def _refuse_unknown(kinds: set[str]) -> None:
         raise SessionError(
             f"The interpreter does not know these MIL operations: {', '.join(unknown)}.",
             remedy="Verify the package on a Mac, where Core ML itself runs it, and report their names.",
+        )
+
+
+def _refuse_ambiguous(names: Sequence[str]) -> None:
+    ambiguous = sorted(name for name, times in Counter(names).items() if times > 1)
+    if ambiguous:
+        raise SessionError(
+            f"The program gives a name to more than one value: {', '.join(ambiguous)}.",
+            remedy="Export the model again; Core ML would refuse this package.",
         )
 
 
@@ -191,14 +214,14 @@ def _constant(value: Any) -> Value:
 
 
 def _step(operation: Any) -> _Step:
-    (result,) = operation.outputs
     arguments: dict[str, str | tuple[str, ...]] = {}
     for key, source in operation.inputs.items():
         if isinstance(source, Sequence):
             arguments[key] = tuple(var.name for var in source)
         elif source is not None:
             arguments[key] = source.name
-    return _Step(operation.op_type, OPERATIONS[operation.op_type], arguments, _variable(result))
+    results = tuple(_variable(var) for var in operation.outputs)
+    return _Step(operation.op_type, OPERATIONS[operation.op_type], arguments, results)
 
 
 def _classification(operation: Any) -> _Classification:

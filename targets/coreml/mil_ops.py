@@ -1,9 +1,10 @@
 """What each operation of Core ML's model intermediate language (MIL) computes, in PyTorch.
 
-Every function takes the operation's inputs by the names that MIL gives them and returns its result. Floating
-point tensors arrive as float32, whatever the program declares, and are rounded to the declared type by the
-interpreter afterwards. Constants that are not floating point (shapes, axes, flags, modes) arrive as Python
-values; an optional input that the program leaves out is not passed unless MIL has a default for it.
+Every function takes the operation's inputs by the names that MIL gives them, and returns its result or a
+tuple of them. Floating point tensors arrive as float32, whatever the program declares, and are rounded to the
+declared type by the interpreter afterwards. Constants that are not floating point (shapes, axes, flags,
+modes) arrive as Python values; an optional input that the program leaves out is not passed unless MIL has a
+default for it.
 
 Source: the definitions in coremltools, ``converters/mil/mil/ops/defs`` (iOS 15 to 18). To add an operation,
 write it here, enter it in ``OPERATIONS``, and compare it with numpy in tests/targets/coreml/test_mil_ops.py.
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Operation = Callable[..., Tensor]
+Operation = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
 def add(*, x: Tensor, y: Tensor) -> Tensor:
@@ -120,6 +121,14 @@ def dequantize(
     return _along(scale, input, axis) * (input.to(torch.float32) - shift)
 
 
+def einsum(*, values: Sequence[Tensor], equation: str) -> Tensor:
+    """Of [n, c, h, w] and [n, w, h, u], products summed over w: [n, c, h, u]. MIL has no other of rank 4."""
+    letters = "".join(dict.fromkeys(filter(str.isalpha, equation)))
+    if len(letters) != 5 or equation.translate(str.maketrans(letters, "nchwu")) != "nchw,nwhu->nchu":
+        raise NotImplementedError(f"einsum with the equation '{equation}'")
+    return torch.einsum(equation, *values)
+
+
 def gelu(*, x: Tensor, mode: str) -> Tensor:
     """``x * Phi(x)`` with the normal distribution's Phi."""
     if mode != "EXACT":
@@ -163,6 +172,16 @@ def matmul(*, x: Tensor, y: Tensor, transpose_x: bool, transpose_y: bool) -> Ten
 def mul(*, x: Tensor, y: Tensor) -> Tensor:
     """Product, broadcast."""
     return x * y
+
+
+def pixel_shuffle(*, x: Tensor, upscale_factor: int) -> Tensor:
+    """[n, c*f*f, h, w] -> [n, c, h*f, w*f]: of f*f channels in a row, f go below and f beside each other."""
+    return F.pixel_shuffle(x, upscale_factor)
+
+
+def pixel_unshuffle(*, x: Tensor, downscale_factor: int) -> Tensor:
+    """Inverse of ``pixel_shuffle``."""
+    return F.pixel_unshuffle(x, downscale_factor)
 
 
 def quantize(
@@ -212,6 +231,16 @@ def silu(*, x: Tensor) -> Tensor:
 def softmax(*, x: Tensor, axis: int) -> Tensor:
     """``exp(x)`` over its sum along ``axis``."""
     return x.softmax(dim=axis)
+
+
+def split(
+    *, x: Tensor, axis: int, num_splits: int | None = None, split_sizes: Sequence[int] | None = None
+) -> tuple[Tensor, ...]:
+    """Parts of x along ``axis``: of the lengths given, or ``num_splits`` of the same."""
+    if split_sizes is None and num_splits is None:
+        raise NotImplementedError("split without num_splits and split_sizes")
+    lengths = split_sizes or [x.shape[axis] // (num_splits or 1)] * (num_splits or 1)
+    return torch.split(x, list(lengths), dim=axis)
 
 
 def thresholded_relu(*, x: Tensor, alpha: Tensor) -> Tensor:
@@ -278,11 +307,14 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             constexpr_lut_to_dense,
             conv,
             dequantize,
+            einsum,
             gelu,
             layer_norm,
             linear,
             matmul,
             mul,
+            pixel_shuffle,
+            pixel_unshuffle,
             quantize,
             reduce_argmax,
             reduce_mean,
@@ -291,6 +323,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             sigmoid_hard,
             silu,
             softmax,
+            split,
             thresholded_relu,
             transpose,
             upsample_bilinear,

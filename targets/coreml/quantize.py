@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mobilevit_deploy.errors import ExportError
 from mobilevit_deploy.model.layers import InvertedResidual
+from mobilevit_deploy.model.rewritten_map import PointwiseLinear
 from mobilevit_deploy.quantize import Precision, inside
 
 from .activations import Int8Layer, geometry, input_scale
@@ -113,7 +114,8 @@ def bits(layer: Layer, precision: Precision) -> int:
     With ``palette4`` 1x1 convolutions keep 6: they are few weights, every channel passes through them, and
     the noise of 4 bits in one of them is that of 4 bits in all transformers.
     """
-    pointwise = isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+    linear = isinstance(layer, nn.Linear | PointwiseLinear)
+    pointwise = not linear and layer.kernel_size == (1, 1)
     return 6 if precision is Precision.PALETTE6 or pointwise else 4
 
 

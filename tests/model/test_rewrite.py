@@ -13,6 +13,7 @@ from mobilevit_deploy.model import (
     MobileViTForSemanticSegmentation,
 )
 from mobilevit_deploy.model.graph import Model, deploy_graph
+from mobilevit_deploy.model.layers import TransformerLayer
 from mobilevit_deploy.model.rewrite import REWRITES, rewrite
 
 MakeModel = Callable[..., Any]
@@ -23,6 +24,11 @@ ROUNDING = 1e-5
 SIZES = [(64, 64), (96, 64), (65, 97), (33, 70)]
 """Height and width; the last two give maps that patches do not tile."""
 
+SEQUENCES = [name for name in REWRITES if name != "tokens_as_map"]
+MAPS = list(REWRITES)
+"""All rewrites that go together, in either layout of the transformers."""
+
+every_layout = pytest.mark.parametrize("names", [SEQUENCES, MAPS], ids=["sequences", "maps"])
 every_rewrite = pytest.mark.parametrize("name", REWRITES)
 every_head = pytest.mark.parametrize(
     "head",
@@ -105,6 +111,19 @@ class TestEachRewriteAlone:
         assert nodes
         assert {node.meta["val"].ndim for node in nodes} == {2}
 
+    def test_tokens_as_map_leaves_convolutions_and_four_axes(self, model: Model) -> None:
+        graph = deploy_graph(model, ["tokens_as_map"])
+        assert {name for name, layer in graph.named_modules() if isinstance(layer, nn.Linear)} <= {
+            "model.classifier"
+        }
+        assert _largest_rank(graph, (96, 64)) == 4
+
+    def test_tokens_as_map_transposes_keys_alone(self, classifier: MobileViTForImageClassification) -> None:
+        graph = deploy_graph(classifier, ["tokens_as_map"])
+        layers = sum(isinstance(module, TransformerLayer) for module in graph.modules())
+        assert len(_nodes(graph, "transpose")) == layers
+        assert not _nodes(graph, "permute")
+
     @every_rewrite
     def test_does_nothing_the_second_time(self, model: Model, name: str) -> None:
         once, twice = deploy_graph(model, [name]), deploy_graph(model, [name, name])
@@ -113,19 +132,28 @@ class TestEachRewriteAlone:
 
 
 class TestAllRewrites:
+    @every_layout
     @every_head
     @pytest.mark.parametrize("preset", ["xs", "s"])
-    def test_every_preset(self, live: MakeModel, preset: str, head: type[Model]) -> None:
+    def test_every_preset(self, live: MakeModel, preset: str, head: type[Model], names: list[str]) -> None:
         model = live(MobileViTConfig.preset(preset, num_labels=10), head)
-        assert _error(deploy_graph(model, list(REWRITES)), model, (64, 64)) < ROUNDING
+        assert _error(deploy_graph(model, names), model, (64, 64)) < ROUNDING
 
+    @every_layout
     @every_size
-    def test_every_size(self, model: Model, size: tuple[int, int]) -> None:
-        assert _error(deploy_graph(model, list(REWRITES)), model, size) < ROUNDING
+    def test_every_size(self, model: Model, size: tuple[int, int], names: list[str]) -> None:
+        assert _error(deploy_graph(model, names), model, size) < ROUNDING
 
-    def test_any_order(self, model: Model) -> None:
-        assert _error(deploy_graph(model, list(REWRITES)[::-1]), model, (65, 97)) < ROUNDING
+    @every_layout
+    def test_any_order(self, model: Model, names: list[str]) -> None:
+        assert _error(deploy_graph(model, names[::-1]), model, (65, 97)) < ROUNDING
 
+    def test_a_map_stays_one_whatever_comes_after(self, model: Model) -> None:
+        graph = deploy_graph(model, ["tokens_as_map", *SEQUENCES])
+        assert "einsum" in _operators(graph)
+        assert _error(graph, model, (65, 97)) < ROUNDING
+
+    @every_layout
     @every_head
     @pytest.mark.parametrize(
         "fields",
@@ -143,13 +171,18 @@ class TestAllRewrites:
         ids=str,
     )
     def test_other_architectures(
-        self, live: MakeModel, tiny: MobileViTConfig, head: type[Model], fields: dict[str, Any]
+        self,
+        live: MakeModel,
+        tiny: MobileViTConfig,
+        head: type[Model],
+        fields: dict[str, Any],
+        names: list[str],
     ) -> None:
         model = live(tiny.updated(num_labels=10, **fields), head)
-        assert _error(deploy_graph(model, list(REWRITES)), model, (65, 97)) < ROUNDING
+        assert _error(deploy_graph(model, names), model, (65, 97)) < ROUNDING
 
     def test_a_wrong_rewrite_would_be_seen(self, model: Model) -> None:
-        graph = deploy_graph(model, list(REWRITES))
+        graph = deploy_graph(model, SEQUENCES)
         for name, buffer in graph.named_buffers():
             if name.endswith("transformer.layer.0.layernorm_after.eps"):
                 buffer.add_(1e-2)
@@ -177,13 +210,16 @@ def _error(graph: nn.Module, model: Model, size: tuple[int, int]) -> float:
 
 def _nodes(graph: nn.Module, operator: str) -> list[torch.fx.Node]:
     program = torch.export.export(graph, (_pixels((64, 64)),))
-    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
-    return [node for node in nodes if _name(node) == operator and node.users]
+    return [node for node in _calls(program) if _name(node) == operator and node.users]
 
 
 def _operators(graph: nn.Module) -> set[str]:
     program = torch.export.export(graph, (_pixels((64, 64)),))
-    return {_name(node) for node in program.graph.nodes if node.op == "call_function"}
+    return {_name(node) for node in _calls(program)}
+
+
+def _calls(program: torch.export.ExportedProgram) -> list[torch.fx.Node]:
+    return [node for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
 
 
 def _largest_rank(graph: nn.Module, size: tuple[int, int]) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import resource
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,26 +29,35 @@ IOS_16 = 7
 """The specification version that iOS 16 introduced."""
 
 
+NEURAL_ENGINE = "coremltools-neural-engine"
+
 OPERATIONS = {
     "add",
     "cast",
     "classify",
     "concat",
+    "constexpr_affine_dequantize",
     "conv",
+    "dequantize",
+    "einsum",
     "layer_norm",
     "linear",
     "matmul",
     "mul",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "quantize",
     "reduce_argmax",
     "reduce_mean",
     "relu",
     "reshape",
     "silu",
     "softmax",
+    "split",
     "transpose",
     "upsample_bilinear",
 }
-"""All that exported graphs may consist of: operations of Core ML's own since iOS 15."""
+"""All that exported graphs may consist of: operations of Core ML's own since iOS 15, 16 or, in int8, 17."""
 
 GRAPHS: dict[str, Callable[..., Exported]] = {
     "classification of a picture": lambda exported, _: exported("coreml", "fp32"),
@@ -56,6 +66,11 @@ GRAPHS: dict[str, Callable[..., Exported]] = {
     "mask of a picture": lambda _, segmented: segmented("coreml", "fp32", argmax=True),
     "mask of a picture, fp16": lambda _, segmented: segmented("coreml", "fp16", argmax=True),
     "segmentation of a tensor, fp16": lambda _, segmented: segmented("coreml", "fp16", input="tensor"),
+    "for the Neural Engine": lambda exported, _: exported("coreml", "fp16", converter=NEURAL_ENGINE),
+    "for the Neural Engine, int8": lambda exported, _: exported("coreml", "int8", converter=NEURAL_ENGINE),
+    "for the Neural Engine, mask": lambda _, segmented: segmented(
+        "coreml", "fp16", argmax=True, converter=NEURAL_ENGINE
+    ),
 }
 
 
@@ -95,6 +110,35 @@ class TestEveryGraph:
     def test_operations_are_core_mls_own(self, made: Exported) -> None:
         kinds = {op.op_type for op in read_package(made.path).function.operations}
         assert kinds - {"const"} <= OPERATIONS
+
+    def test_no_name_stands_for_two_values(self, made: Exported) -> None:
+        function = read_package(made.path).function
+        computed = [op for op in function.operations if op.op_type != "const"]
+        names = [*function.inputs, *(out.name for op in computed for out in op.outputs)]
+        assert len(names) == len(set(names))
+
+
+class TestNeuralEngine:
+    """What the converter of that name is for: Apple's principles, counted."""
+
+    def test_only_the_classifier_is_a_linear_layer(self, exported: Callable[..., Exported]) -> None:
+        kinds = kinds_of(exported("coreml", "fp16", converter=NEURAL_ENGINE))
+        assert kinds["linear"] == 1
+        assert kinds["conv"] > kinds_of(exported("coreml", "fp16"))["conv"] + 50
+
+    def test_few_copies_are_left(self, exported: Callable[..., Exported]) -> None:
+        copies = [
+            kinds["transpose"] + kinds["reshape"]
+            for kinds in (
+                kinds_of(exported("coreml", "fp16")),
+                kinds_of(exported("coreml", "fp16", converter=NEURAL_ENGINE)),
+            )
+        ]
+        assert copies == [96, 15]
+
+
+def kinds_of(made: Exported) -> Counter[str]:
+    return Counter(op.op_type for op in read_package(made.path).function.operations)
 
 
 class TestWholeModel:

@@ -129,6 +129,15 @@ def test_several_inputs_and_outputs_go_by_name(mil_function: Build, mb: Any) -> 
     assert {name: array.tolist() for name, array in result.items()} == {"sum": [7, 10], "product": [10, 21]}
 
 
+def test_results_of_one_operation_go_their_own_ways(mil_function: Build, mb: Any) -> None:
+    def body(x: Any) -> Any:
+        first, second, third = mb.split(x=x, split_sizes=[1, 2, 1], axis=0)
+        return mb.concat(values=[mb.relu(x=third), second, first], axis=0)
+
+    result = run(mil_function(body, (4,)), np.float32([1, -2, 3, -4]))
+    assert result.tolist() == [0, -2, 3, 1]
+
+
 def test_a_value_is_kept_until_its_last_use_and_no_longer(
     mil_function: Build, mb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +204,12 @@ class TestRefusal:
     def test_unknown_type_is_named(self, mil_function: Build, mb: Any) -> None:
         function = mil_function(lambda x: mb.cast(x=x, dtype="uint16"), (1,), opset="iOS17")
         with pytest.raises(SessionError, match="type uint16"):
+            MilInterpreter(function)
+
+    def test_one_name_for_two_values(self, mil_function: Build, mb: Any) -> None:
+        function = mil_function(lambda x: mb.silu(x=mb.relu(x=x, name="half")), (1,))
+        function.operations[0].outputs[0].name = "x"  # as a program would say that was badly renamed
+        with pytest.raises(SessionError, match=r"more than one value: x\."):
             MilInterpreter(function)
 
     def test_unknown_mode_is_named_with_its_operation(self, mil_function: Build, mb: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +27,11 @@ def computed(kind: str, **arguments: Any) -> Array:
     def tensor(value: Any) -> Any:
         if isinstance(value, np.ndarray | np.floating):
             return torch.tensor(np.asarray(value, np.float32))
-        return [tensor(item) for item in value] if kind == "concat" and isinstance(value, list) else value
+        return (
+            [tensor(item) for item in value]
+            if kind in {"concat", "einsum"} and isinstance(value, list)
+            else value
+        )
 
     result = OPERATIONS[kind](**{name: tensor(value) for name, value in arguments.items()})
     assert result.dtype == torch.float32
@@ -48,11 +53,14 @@ TESTED = {
     "constexpr_lut_to_dense",
     "conv",
     "dequantize",
+    "einsum",
     "gelu",
     "layer_norm",
     "linear",
     "matmul",
     "mul",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "quantize",
     "reduce_argmax",
     "reduce_mean",
@@ -61,6 +69,7 @@ TESTED = {
     "sigmoid_hard",
     "silu",
     "softmax",
+    "split",
     "thresholded_relu",
     "transpose",
     "upsample_bilinear",
@@ -130,6 +139,26 @@ class TestShape:
     def test_reshape_with_a_length_inherited(self) -> None:
         check("reshape", self.x.reshape(2, 12, 1), x=self.x, shape=[0, -1, 1])
 
+    def test_pixel_shuffle(self) -> None:
+        x = values(1, 12, 3, 5)
+        cells = x.reshape(3, 2, 2, 3, 5)  # [c, below, beside, h, w]
+        expected = np.einsum("cijhw->chiwj", cells).reshape(1, 3, 6, 10)
+        check("pixel_shuffle", expected, x=x, upscale_factor=2)
+
+    def test_pixel_unshuffle(self) -> None:
+        x = values(1, 3, 6, 10)
+        cells = x.reshape(3, 3, 2, 5, 2)  # [c, h, below, w, beside]
+        expected = np.einsum("chiwj->cijhw", cells).reshape(1, 12, 3, 5)
+        check("pixel_unshuffle", expected, x=x, downscale_factor=2)
+
+    @pytest.mark.parametrize(
+        ("sizes", "ends"), [({"num_splits": 2}, [0, 2, 4]), ({"split_sizes": [1, 3]}, [0, 1, 4])], ids=str
+    )
+    def test_split(self, sizes: dict[str, Any], ends: list[int]) -> None:
+        parts = OPERATIONS["split"](x=torch.tensor(self.x), axis=-1, **sizes)
+        expected = [self.x[..., start:end] for start, end in itertools.pairwise(ends)]
+        assert all(np.array_equal(*pair) for pair in zip(parts, expected, strict=True))
+
     def test_transpose(self) -> None:
         check("transpose", np.einsum("abc->cab", self.x), x=self.x, perm=[2, 0, 1])
 
@@ -153,6 +182,17 @@ class TestMatrices:
         x, weight, bias = values(2, 3, 4), values(5, 4, seed=1), values(5, seed=2)
         expected = np.einsum("bni,oi->bno", x, weight) + bias
         check("linear", expected, x=x, weight=weight, bias=bias)
+
+    @pytest.mark.parametrize("equation", ["nchw,nwhu->nchu", "bkse,besq->bksq"])
+    def test_einsum_by_any_letters(self, equation: str) -> None:
+        x, y = values(1, 3, 2, 4), values(1, 4, 2, 5, seed=1)
+        expected = np.stack([x[0, :, h] @ y[0, :, h] for h in range(2)], axis=1)[None]
+        check("einsum", expected, values=[x, y], equation=equation)
+
+    @pytest.mark.parametrize("equation", ["nchw,nwhu->nhcu", "nchw,nuhw->nchu", "chw,whr->chr"])
+    def test_other_einsums_are_refused(self, equation: str) -> None:
+        with pytest.raises(NotImplementedError, match=equation):
+            computed("einsum", values=[values(1, 3, 2, 4), values(1, 4, 2, 5)], equation=equation)
 
     @pytest.mark.parametrize("transpose_x", [False, True])
     @pytest.mark.parametrize("transpose_y", [False, True])
