@@ -178,12 +178,16 @@ def _child(connection: Connection, job: Job, scratch: Path, log: Path) -> None:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     try:
-        result = job.function(**job.arguments, on_stage=lambda stage: connection.send(("stage", stage)))
-        connection.send(("result", result))
-    except DeployError as error:
-        connection.send(("error", error))
+        try:
+            result = job.function(**job.arguments, on_stage=lambda stage: connection.send(("stage", stage)))
+            connection.send(("result", result))
+        except DeployError as error:
+            connection.send(("error", error))
     finally:
         connection.close()
+    # All is said, and scratch files are the parent's to remove. What a converter leaves behind would take
+    # Python a second or more to free, object by object.
+    os._exit(0)
 
 
 @contextmanager

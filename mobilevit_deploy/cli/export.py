@@ -240,8 +240,9 @@ def _print_table(outcomes: dict[str, Outcome]) -> None:
     for note in made[0].notes if made else ():
         console.stderr().print(f"[dim]Checkpoint:[/dim] {escape(note)}")
     console.stdout().print(
-        "[dim]max error: of the reference's spread, on the worst input; agreement: of the best class, over "
-        "all inputs or, in segmentation, their pixels[/dim]"
+        "[dim]max error: of the reference's spread, on the worst input; SQNR: on the worst picture, black, "
+        "white and noise apart; agreement: of the best class, over all inputs or, in segmentation, their "
+        "pixels[/dim]"
     )
 
 

@@ -80,6 +80,11 @@ def _print(outcomes: dict[str, Outcome]) -> None:
 
 def _figures(worst: OutputParity) -> str:
     error, sqnr, agreement = console.parity_figures(worst)
-    numbers = f"max error {error} of the spread, cosine {worst.cosine:.7f}, SQNR {sqnr}, " if error else ""
+    extremes = "" if worst.extremes_sqnr_db is None else f" ({worst.extremes_sqnr_db:.1f} dB on extremes)"
+    numbers = (
+        f"max error {error} of the spread, cosine {worst.cosine:.7f}, SQNR {sqnr}{extremes}, "
+        if error
+        else ""
+    )
     of = "the pixels of " if worst.decides == "pixels" else ""
     return f"{numbers}best class agrees on {agreement} of {of}{len(worst.cases)} pictures"

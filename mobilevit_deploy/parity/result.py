@@ -20,7 +20,8 @@ class CaseParity(_Record):
     """One output on one input.
 
     Attributes:
-        sqnr_db: power of the reference's output, the mean over all inputs, over that of this input's error.
+        sqnr_db: mean power of the reference's output, over all inputs, to the power of this input's error; of
+            black, white or noise, its own power where that is larger.
         max_error: ``max_abs_error`` over ``spread``. The numeric figures are None for class numbers, whose
             differences mean nothing.
         top1_agreement: share of decisions that agree: a classifier makes one an input, and agrees as well if
@@ -50,6 +51,8 @@ class OutputParity(_Record):
 
     Attributes:
         decides: what a decision is made for, ``inputs`` or ``pixels``.
+        sqnr_db: on pictures; see ``CaseParity``.
+        extremes_sqnr_db: on black, white and saturated noise.
     """
 
     name: str
@@ -58,6 +61,7 @@ class OutputParity(_Record):
     max_error: float | None = None
     cosine: float | None = None
     sqnr_db: float | None = None
+    extremes_sqnr_db: float | None = None
     top1_agreement: float
     top5_overlap: float | None = None
     cases: tuple[CaseParity, ...]
@@ -100,7 +104,7 @@ class ParityResult(_Record):
 
     @property
     def sqnr_db(self) -> float | None:
-        """Smallest signal to quantisation noise ratio of any output on any input."""
+        """Smallest signal to quantisation noise ratio of any output on any picture."""
         return min((each.sqnr_db for each in self.outputs if each.sqnr_db is not None), default=None)
 
     @property

@@ -11,7 +11,9 @@ class Tolerance(BaseModel):
     Attributes:
         max_error: largest absolute error, as a fraction of the reference output's spread (max - min).
         min_cosine: smallest cosine similarity.
-        min_sqnr_db: smallest ratio of the outputs' mean power to that of an input's error, in dB.
+        min_sqnr_db: smallest ratio of the outputs' mean power to that of a picture's error, in dB.
+        min_extremes_sqnr_db: likewise on black, white and saturated noise (``cases.EXTREMES``), whose own
+            power counts where it is above the mean; ``min_sqnr_db`` unless given.
         min_top1: smallest share of inputs, 0 to 1, on which the best class is the reference's.
         min_pixels: smallest share of pixels, 0 to 1, likewise, for segmentation.
         tie: classes whose scores are this close in the reference, as a fraction of the spread, are equally
@@ -23,6 +25,7 @@ class Tolerance(BaseModel):
     max_error: float | None = None
     min_cosine: float | None = None
     min_sqnr_db: float | None = None
+    min_extremes_sqnr_db: float | None = None
     min_top1: float = 1.0
     min_pixels: float = 0.999
     tie: float = 0.0

@@ -19,7 +19,8 @@ _PARITY = (
     "photographs, generated pictures, black, white and saturated noise. The figures are those of the worst "
     "input. The error is the largest absolute difference of any logit, as a fraction of the spread (largest "
     "minus smallest) of the reference's logits; SQNR is the power of the logits, the mean over all inputs, "
-    "over that of the error. "
+    "over that of the error on the worst picture; black, white and noise are compared too, and have a bound "
+    "of their own in 8 bits. "
     "Top-1 is the share of inputs, or in segmentation of pixels, that both give the same best class."
 )
 _PARITY_THERE = (

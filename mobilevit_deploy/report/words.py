@@ -258,6 +258,8 @@ def tolerance(bounds: Tolerance) -> str:
         parts.append(f"cosine at least {bounds.min_cosine}")
     if bounds.min_sqnr_db is not None:
         parts.append(f"SQNR at least {bounds.min_sqnr_db:g} dB")
+    if bounds.min_extremes_sqnr_db is not None:
+        parts.append(f"on black, white and noise {bounds.min_extremes_sqnr_db:g} dB")
     parts.append(f"the best class agrees on {share(bounds.min_top1)} of inputs")
     parts.append(f"in segmentation on {share(bounds.min_pixels)} of pixels")
     return ", ".join(parts)

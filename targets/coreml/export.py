@@ -23,7 +23,7 @@ from .compact import compact
 from .metadata import write_metadata
 from .package import MODEL_FILE
 from .quantize import encode, prepare
-from .toolkit import load_coremltools, quiet
+from .toolkit import load_coremltools, quiet, unvalidated
 
 if TYPE_CHECKING:
     from mobilevit_deploy.target import ExportOptions, GraphSpec
@@ -50,7 +50,7 @@ def write_package(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out
     dtype = np.dtype(spec.output.dtype).type
     with _scratch_beside(out) as scratch:
         package = scratch / out.name
-        with conversion("coremltools could not convert the graph"), quiet():
+        with conversion("coremltools could not convert the graph"), quiet(), unvalidated():
             prepared = prepare(graph, options)
             program = _exported_program(_converted_part(prepared, spec, classifies), spec)
             model = ct.convert(
@@ -73,7 +73,7 @@ def write_package(graph: nn.Module, spec: GraphSpec, options: ExportOptions, out
         if classifies:
             make_classifier(written, _PROBABILITIES, spec.card.labels)
         write_metadata(written.description, spec)
-        _rewrite(package / MODEL_FILE, written.SerializeToString())
+        _rewrite(package / MODEL_FILE, written.SerializeToString(deterministic=True))
         package.rename(out)
 
 

@@ -42,6 +42,22 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def unvalidated() -> Iterator[None]:
+    """Keep coremltools from checking the whole program after each of its 110 passes: half of their time.
+
+    The parity check reads the saved program back and runs every operation of it.
+    """
+    from coremltools.converters.mil.mil import Program
+
+    validate = Program.validate
+    Program.validate = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        Program.validate = validate
+
+
+@contextmanager
 def _hidden(*names: str) -> Iterator[None]:
     """Make ``import name`` fail as if it were not installed."""
     imported = {name: sys.modules[name] for name in names if name in sys.modules}

@@ -23,8 +23,8 @@ TORCH_OF_EXECUTORCH = {"1.4": "2.13"}
 """ExecuTorch's Python runtime is built against one torch release, and its metadata do not pin it."""
 
 
-INT8 = Tolerance(min_sqnr_db=3.5, min_top1=0.8, min_pixels=0.95, tie=5e-2)
-INT8_DYNAMIC = Tolerance(min_sqnr_db=20.0, min_pixels=0.98, tie=2e-2)
+INT8 = Tolerance(min_sqnr_db=6.0, min_extremes_sqnr_db=0.0, min_top1=0.85, min_pixels=0.95, tie=5e-2)
+INT8_DYNAMIC = Tolerance(min_sqnr_db=25.0, min_pixels=0.98, tie=2e-2)
 
 
 class ExecutorchTarget:

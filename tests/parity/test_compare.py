@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilevit_deploy.artifact import TensorSpec
+from mobilevit_deploy.parity import metrics
 from mobilevit_deploy.parity.compare import compare
 from mobilevit_deploy.parity.result import ParityResult
 from mobilevit_deploy.parity.tolerance import FP16, FP32, Tolerance
@@ -23,8 +24,9 @@ def judge(
     *,
     reference: list[np.ndarray] = REFERENCE,
     tolerance: Tolerance = FP32,
+    last: str = "picture-3",
 ) -> ParityResult:
-    names = [f"picture-{i}" for i in range(len(reference))]
+    names = [*(f"picture-{i}" for i in range(len(reference) - 1)), last]
     return compare(
         [LOGITS],
         names,
@@ -114,6 +116,41 @@ def test_noise_is_measured_against_all_inputs_not_a_flat_one() -> None:
     ratios = [case.sqnr_db for case in result.outputs[0].cases]
     assert ratios == pytest.approx([ratios[0]] * 4, abs=0.01)
     assert ratios[0] > 40
+
+
+class TestExtremes:
+    """Black, white and noise leave what 8 bits were calibrated on, and have a bound of their own."""
+
+    TOLERANCE = Tolerance(min_sqnr_db=20, min_extremes_sqnr_db=5, min_top1=0)
+    NOISE = RNG.normal(size=(1, CLASSES)).astype(np.float32)  # some 10 dB below the signal
+
+    def test_an_error_that_fails_a_picture_passes_there(self) -> None:
+        assert judge(changed(3, self.NOISE), tolerance=self.TOLERANCE, last="black").passed
+        assert not judge(changed(3, self.NOISE), tolerance=self.TOLERANCE).passed
+
+    def test_their_own_bound_holds(self) -> None:
+        result = judge(changed(3, 4 * self.NOISE), tolerance=self.TOLERANCE, last="white")
+        (reason,) = result.reasons
+        assert reason.startswith("logits: SQNR -")
+        assert reason.endswith("dB on white is below 5 dB")
+
+    def test_without_one_they_are_held_to_that_of_pictures(self) -> None:
+        assert not judge(changed(3, self.NOISE), tolerance=Tolerance(min_sqnr_db=20), last="black").passed
+
+    def test_figures_are_told_apart(self) -> None:
+        (output,) = judge(changed(3, self.NOISE), last="saturated-noise").outputs
+        assert output.sqnr_db == float("inf")
+        assert output.extremes_sqnr_db == output.cases[3].sqnr_db
+
+    def test_logits_far_stronger_than_those_of_pictures_are_their_own_measure(self) -> None:
+        reference = [*REFERENCE[:3], REFERENCE[3] * 100]
+        produced = [*REFERENCE[:3], reference[3] + 10 * self.NOISE]
+        (output,) = judge(produced, reference=reference, last="saturated-noise").outputs
+        assert output.extremes_sqnr_db == pytest.approx(metrics.sqnr_db(reference[3], produced[3]))
+
+    def test_nan_fails(self) -> None:
+        result = judge(changed(3, np.nan), tolerance=self.TOLERANCE, last="black")
+        assert any("nan dB on black" in reason for reason in result.reasons)
 
 
 def test_dead_reference_is_refused() -> None:
