@@ -41,9 +41,15 @@ from mobilevit_deploy.model.rewritten_map import (
     MapBlock,
     MapTransformer,
     PointwiseLinear,
+    RowAttention,
+    RowBlock,
 )
 
 Rewrite = Callable[[nn.Module], None]
+
+_ATTENTION = (UnscaledAttention, BmmAttention, MatrixAttention, CentredAttention)
+_NORMS = (nn.LayerNorm, LinearLayerNorm, ChannelNorm)
+"""Of sequences, whichever rewrite made them."""
 
 
 def rewrite(graph: nn.Module, names: Sequence[str]) -> None:
@@ -169,15 +175,28 @@ def tokens_as_map(graph: nn.Module) -> None:
     patches. Folds the query scale too, and takes the place of the other layouts.
     """
     fold_query_scale(graph)
-    _replace(graph, (MobileViTBlock, RankFourBlock), MapBlock)
+    _replace(graph, (MobileViTBlock, RankFourBlock, RowBlock), MapBlock)
     for block in graph.modules():
-        if isinstance(block, MapBlock):
-            _replace(
-                block, (UnscaledAttention, BmmAttention, MatrixAttention, CentredAttention), MapAttention
-            )
+        if type(block) is MapBlock:
+            _replace(block, (*_ATTENTION, RowAttention), MapAttention)
             _replace(block, (Stack, MatrixTransformer), MapTransformer)
-            _replace(block, (nn.LayerNorm, LinearLayerNorm), ChannelNorm)
+            _replace(block, _NORMS, functools.partial(ChannelNorm, axis=1))
             _replace(block, nn.Linear, PointwiseLinear)
+
+
+def tokens_as_rows(graph: nn.Module) -> None:
+    """Keep tokens as [1, p*p, n, d], one head after the other: the first axis is 1 all through a transformer.
+
+    For GPU delegates, some of which take no other batch. Folds the query scale too, and leaves graphs alone
+    whose tokens are a map already.
+    """
+    fold_query_scale(graph)
+    _replace(graph, (MobileViTBlock, RankFourBlock), RowBlock)
+    for block in graph.modules():
+        if type(block) is RowBlock:
+            _replace(block, _ATTENTION, RowAttention)
+            _replace(block, _NORMS, functools.partial(ChannelNorm, axis=-1))
+            _replace(block, (Stack, MatrixTransformer), MapTransformer)
 
 
 def add_pooled_branch(graph: nn.Module) -> None:
@@ -208,6 +227,7 @@ REWRITES: Mapping[str, Rewrite] = MappingProxyType(
             pool_keeping_dims,
             patches_in_four_dimensions,
             tokens_as_map,
+            tokens_as_rows,
             add_pooled_branch,
         )
     }

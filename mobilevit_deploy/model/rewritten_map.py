@@ -1,7 +1,8 @@
-"""The modules of ``tokens_as_map``: MobileViT's transformers in the layout of Apple's Neural Engine.
+"""The modules of ``tokens_as_map`` and ``tokens_as_rows``: transformers whose first axis is the picture's.
 
-Tokens are a map [b, d, s, n]: channels first, a row for each place within a patch, a column for each patch.
-Source: machinelearning.apple.com/research/neural-engine-transformers.
+Tokens are a map with a row for each place within a patch, and a column for each patch: [b, d, s, n], channels
+first, is the layout of Apple's Neural Engine (machinelearning.apple.com/research/neural-engine-transformers),
+and [b, s, n, d] that of GPU delegates. Neither holds more than four axes.
 
 Shape letters: b pictures, d hidden size, n tokens (k as keys, q as queries), e size of a head, h and w height
 and width of a map, p side of a patch, s = p*p places within one.
@@ -28,22 +29,22 @@ class PointwiseLinear(nn.Conv2d):
 
 
 class ChannelNorm(nn.Module):
-    """LayerNorm over the channels of a map."""
+    """LayerNorm over the channels of a map, which are its axis ``axis``."""
 
-    def __init__(self, norm: nn.LayerNorm | LinearLayerNorm) -> None:
+    def __init__(self, norm: nn.LayerNorm | LinearLayerNorm, *, axis: int) -> None:
         super().__init__()
+        self.axis = axis
         self.eps = norm.eps
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[b, d, s, n] -> [b, d, s, n]."""
-        centred = tokens - tokens.mean(dim=1, keepdim=True)
-        normal = centred * (centred.square().mean(dim=1, keepdim=True) + self.eps).rsqrt()
-        return normal if self.weight is None else normal * _channels(self.weight) + _channels(self.bias)
+        """Keeps the shape."""
+        centred = tokens - tokens.mean(dim=self.axis, keepdim=True)
+        normal = centred * (centred.square().mean(dim=self.axis, keepdim=True) + self.eps).rsqrt()
+        return normal if self.weight is None else normal * self._wide(self.weight) + self._wide(self.bias)
 
-
-def _channels(vector: Tensor) -> Tensor:
-    return vector.view(1, -1, 1, 1)
+    def _wide(self, vector: Tensor) -> Tensor:
+        return vector.view(-1, 1, 1) if self.axis == 1 else vector
 
 
 class MapAttention(nn.Module):
@@ -53,7 +54,7 @@ class MapAttention(nn.Module):
     and each head's scores are a tensor of their own, small enough to stay in fast memory.
     """
 
-    def __init__(self, attention: UnscaledAttention | BmmAttention | MatrixAttention) -> None:
+    def __init__(self, attention: UnscaledAttention | BmmAttention | MatrixAttention | RowAttention) -> None:
         super().__init__()
         self.num_heads = attention.num_heads
         self.head_size = attention.head_size
@@ -70,6 +71,29 @@ class MapAttention(nn.Module):
 def _mix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     scores = torch.einsum("bkse,besq->bksq", key, query)
     return torch.einsum("besk,bksq->besq", value, scores.softmax(dim=1))
+
+
+class RowAttention(nn.Module):
+    """Unscaled self-attention of sequences that are rows of a map, channels last, head after head."""
+
+    def __init__(self, attention: UnscaledAttention | BmmAttention | MatrixAttention) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.head_size = attention.head_size
+        self.query, self.key, self.value = attention.query, attention.key, attention.value
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[b, s, n, d] -> [b, s, n, d]."""
+        queries, keys, values = (
+            layer(tokens).split(self.head_size, dim=-1) for layer in (self.query, self.key, self.value)
+        )
+        return torch.cat([_mix_rows(*head) for head in zip(queries, keys, values, strict=True)], dim=-1)
+
+
+def _mix_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    # A 4-D matmul is exported as one of three axes between two reshapes; this is not.
+    scores = torch.einsum("bsqe,bske->bsqk", query, key)
+    return torch.einsum("bsqk,bske->bsqe", scores.softmax(dim=-1), value)
 
 
 class MapTransformer(Stack):
@@ -97,3 +121,25 @@ class MapBlock(MobileViTBlock):
         """Inverse of ``unfold``."""
         p = self.patch_size
         return F.pixel_shuffle(tokens.reshape(len(tokens), -1, height // p, width // p), p)
+
+
+class RowBlock(MapBlock):
+    """A MobileViT block whose tokens are such a map with channels last.
+
+    Rows of the picture move first, then columns: two transpositions, so that the first axis stays the
+    picture's without a fifth. Places within a patch come column by column, which attention does not see.
+    """
+
+    def unfold(self, features: Tensor) -> Tensor:
+        """[b, d, h, w] -> [b, s, n, d]."""
+        b, d, h, w = features.shape
+        p = self.patch_size
+        cells = features.permute(0, 2, 3, 1).reshape(b, h // p, p, w * d).transpose(1, 2)  # rows by place
+        return cells.reshape(b, h * w // p, p, d).transpose(1, 2).reshape(b, p * p, -1, d)
+
+    def fold(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Inverse of ``unfold``."""
+        b, d = len(tokens), tokens.shape[-1]
+        p = self.patch_size
+        cells = tokens.reshape(b, p, -1, d).transpose(1, 2).reshape(b, p, height // p, width * d)
+        return cells.transpose(1, 2).reshape(b, height, width, d).permute(0, 3, 1, 2)

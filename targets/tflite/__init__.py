@@ -58,15 +58,19 @@ class TfliteTarget:
             return ()  # the Keras twin is built from the reference as it is, and is fast by construction
         # litert-torch folds BatchNorm by itself; done before, there is less to convert. LiteRT runs the whole
         # graph in one XNNPACK delegate as it is: other rewrites for speed gain less than 2 %. Delegates for
-        # GPUs take four axes.
+        # GPUs take four axes, and some of them no first axis but 1. XNNPACK's attention in 8 bits wants all
+        # heads in one product.
+        layout = (
+            ("patches_in_four_dimensions", "tokens_as_matrix", "centre_values")
+            if options.precision == Precision.INT8
+            else ("tokens_as_rows",)
+        )
         return (
             "fold_batch_norm",
             "remove_dropout",
             "fold_query_scale",
             "fold_layer_norm_affine",
-            "patches_in_four_dimensions",
-            "tokens_as_matrix",
-            *(("centre_values",) if options.precision == Precision.INT8 else ()),
+            *layout,
             "add_pooled_branch",
         )
 

@@ -24,16 +24,27 @@ ROUNDING = 1e-5
 SIZES = [(64, 64), (96, 64), (65, 97), (33, 70)]
 """Height and width; the last two give maps that patches do not tile."""
 
-SEQUENCES = [name for name in REWRITES if name != "tokens_as_map"]
-MAPS = list(REWRITES)
-"""All rewrites that go together, in either layout of the transformers."""
+SEQUENCES = [name for name in REWRITES if name not in {"tokens_as_map", "tokens_as_rows"}]
+MAPS = [*SEQUENCES, "tokens_as_map"]
+ROWS = [*SEQUENCES, "tokens_as_rows"]
+"""All rewrites that go together, in each layout of the transformers."""
 
-every_layout = pytest.mark.parametrize("names", [SEQUENCES, MAPS], ids=["sequences", "maps"])
+every_layout = pytest.mark.parametrize("names", [SEQUENCES, MAPS, ROWS], ids=["sequences", "maps", "rows"])
 every_rewrite = pytest.mark.parametrize("name", REWRITES)
-every_head = pytest.mark.parametrize(
-    "head",
-    [MobileViTForImageClassification, MobileViTForSemanticSegmentation],
-    ids=["classification", "segmentation"],
+every_layout_and_head = pytest.mark.parametrize(
+    ("names", "head"),
+    [
+        (SEQUENCES, MobileViTForImageClassification),
+        (SEQUENCES, MobileViTForSemanticSegmentation),
+        (MAPS, MobileViTForImageClassification),
+        (ROWS, MobileViTForSemanticSegmentation),
+    ],
+    ids=[
+        "sequences, classification",
+        "sequences, segmentation",
+        "maps, classification",
+        "rows, segmentation",
+    ],
 )
 every_size = pytest.mark.parametrize("size", SIZES, ids=str)
 
@@ -124,6 +135,13 @@ class TestEachRewriteAlone:
         assert len(_nodes(graph, "transpose")) == layers
         assert not _nodes(graph, "permute")
 
+    @every_size
+    def test_tokens_as_rows_keeps_the_first_axis_the_pictures(
+        self, model: Model, size: tuple[int, int]
+    ) -> None:
+        assert _first_axes(deploy_graph(model, ["patches_in_four_dimensions"]), size) > {1}
+        assert _first_axes(deploy_graph(model, ["tokens_as_rows", "add_pooled_branch"]), size) == {1}
+
     @every_rewrite
     def test_does_nothing_the_second_time(self, model: Model, name: str) -> None:
         once, twice = deploy_graph(model, [name]), deploy_graph(model, [name, name])
@@ -132,8 +150,7 @@ class TestEachRewriteAlone:
 
 
 class TestAllRewrites:
-    @every_layout
-    @every_head
+    @every_layout_and_head
     @pytest.mark.parametrize("preset", ["xs", "s"])
     def test_every_preset(self, live: MakeModel, preset: str, head: type[Model], names: list[str]) -> None:
         model = live(MobileViTConfig.preset(preset, num_labels=10), head)
@@ -148,13 +165,21 @@ class TestAllRewrites:
     def test_any_order(self, model: Model, names: list[str]) -> None:
         assert _error(deploy_graph(model, names[::-1]), model, (65, 97)) < ROUNDING
 
-    def test_a_map_stays_one_whatever_comes_after(self, model: Model) -> None:
-        graph = deploy_graph(model, ["tokens_as_map", *SEQUENCES])
+    @pytest.mark.parametrize("layout", ["tokens_as_map", "tokens_as_rows"])
+    def test_a_map_stays_one_whatever_comes_after(self, model: Model, layout: str) -> None:
+        graph = deploy_graph(model, [layout, *SEQUENCES])
         assert "einsum" in _operators(graph)
         assert _error(graph, model, (65, 97)) < ROUNDING
 
-    @every_layout
-    @every_head
+    @pytest.mark.parametrize(
+        "names", [["tokens_as_map", "tokens_as_rows"], ["tokens_as_rows", "tokens_as_map"]]
+    )
+    def test_of_both_layouts_channels_first_wins(self, model: Model, names: list[str]) -> None:
+        graph = deploy_graph(model, names)
+        assert len(_nodes(graph, "linear")) <= 1  # the classifier
+        assert _error(graph, model, (65, 97)) < ROUNDING
+
+    @every_layout_and_head
     @pytest.mark.parametrize(
         "fields",
         [
@@ -220,6 +245,13 @@ def _operators(graph: nn.Module) -> set[str]:
 
 def _calls(program: torch.export.ExportedProgram) -> list[torch.fx.Node]:
     return [node for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
+
+
+def _first_axes(graph: nn.Module, size: tuple[int, int]) -> set[int]:
+    """First axes of all tensors that are computed, but vectors."""
+    program = torch.export.export(graph, (_pixels(size),))
+    values = [node.meta.get("val") for node in _calls(program)]
+    return {value.shape[0] for value in values if isinstance(value, Tensor) and value.ndim > 1}
 
 
 def _largest_rank(graph: nn.Module, size: tuple[int, int]) -> int:

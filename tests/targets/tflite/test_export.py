@@ -279,3 +279,12 @@ class TestWriting:
     def test_full_disk(self, small_spec: GraphSpec) -> None:
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             write(small_graph(), small_spec, Path("/dev/full"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
+def test_gpu_delegate_takes_all_but_the_conversion_of_the_picture(
+    exported: Callable[..., Exported], precision: str
+) -> None:
+    found = get_target("tflite").inspect(exported("tflite", precision).path)
+    findings = found.only("tflite-gpu").delegations[0].findings
+    assert [operator.kind for finding in findings for operator in finding.operators] == ["CAST"]
