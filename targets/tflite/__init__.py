@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mobilevit_deploy.errors import ExportError
 from mobilevit_deploy.parity import tolerance
 from mobilevit_deploy.quantize import Precision
 from mobilevit_deploy.target import Availability, ExportOptions, GraphSpec, Session, installed
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from mobilevit_deploy.inspection import Inspection
 
 _LITERT_TORCH = "litert-torch"
+_LITERT_TORCH_GPU = "litert-torch-gpu"
+"""The same with tokens laid out for GPU delegates."""
+
 _KERAS = "keras"
 _KERAS_WITH_TF_OPS = "keras-select-tf-ops"
 
@@ -38,7 +42,7 @@ class TfliteTarget:
     suffix = ".tflite"
     extra = "tflite"
     libraries = ("litert-torch", "ai-edge-litert", "torch")
-    converters = (_LITERT_TORCH, _KERAS, _KERAS_WITH_TF_OPS)
+    converters = (_LITERT_TORCH, _LITERT_TORCH_GPU, _KERAS, _KERAS_WITH_TF_OPS)
     precisions = MappingProxyType(
         {
             Precision.FP32: tolerance.FP32,
@@ -54,16 +58,15 @@ class TfliteTarget:
 
     def rewrites(self, options: ExportOptions) -> tuple[str, ...]:
         """What its converter and its runtime gain by."""
-        if self._converter(options) != _LITERT_TORCH:
+        if self._converter(options) in {_KERAS, _KERAS_WITH_TF_OPS}:
             return ()  # the Keras twin is built from the reference as it is, and is fast by construction
         # litert-torch folds BatchNorm by itself; done before, there is less to convert. LiteRT runs the whole
         # graph in one XNNPACK delegate as it is: other rewrites for speed gain less than 2 %. Delegates for
-        # GPUs take four axes, and some of them no first axis but 1. XNNPACK's attention in 8 bits wants all
-        # heads in one product.
+        # GPUs take four axes, and some of them no first axis but 1.
         layout = (
-            ("patches_in_four_dimensions", "tokens_as_matrix", "centre_values")
-            if options.precision == Precision.INT8
-            else ("tokens_as_rows",)
+            ("tokens_as_rows",)
+            if self._converter(options) == _LITERT_TORCH_GPU
+            else ("patches_in_four_dimensions", "tokens_as_matrix")
         )
         return (
             "fold_batch_norm",
@@ -71,6 +74,7 @@ class TfliteTarget:
             "fold_query_scale",
             "fold_layer_norm_affine",
             *layout,
+            *(("centre_values",) if options.precision == Precision.INT8 else ()),
             "add_pooled_branch",
         )
 
@@ -85,6 +89,11 @@ class TfliteTarget:
 
         from .export import channels_last, write_tflite
 
+        if self._converter(options) == _LITERT_TORCH_GPU and options.precision == Precision.INT8:
+            raise ExportError(
+                f"The converter '{_LITERT_TORCH_GPU}' does not write int8, which is made for CPUs.",
+                remedy="Leave out --converter, or take --precision fp16.",
+            )
         write_tflite(graph, spec, replace(options, converter=self._converter(options)), out)
         given, wanted = channels_last(spec.input), channels_last(spec.output)
         return Artifact(out, self.name, options.precision, (given,), (wanted,))

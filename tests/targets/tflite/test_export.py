@@ -285,6 +285,21 @@ class TestWriting:
 def test_gpu_delegate_takes_all_but_the_conversion_of_the_picture(
     exported: Callable[..., Exported], precision: str
 ) -> None:
-    found = get_target("tflite").inspect(exported("tflite", precision).path)
+    made = exported("tflite", precision, converter="litert-torch-gpu")
+    assert made.manifest.parity.passed, made.manifest.parity.reasons
+    found = get_target("tflite").inspect(made.path)
     findings = found.only("tflite-gpu").delegations[0].findings
     assert [operator.kind for finding in findings for operator in finding.operators] == ["CAST"]
+
+
+def test_converter_for_gpus_refuses_int8(reference: Reference, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="does not write int8") as caught:
+        export(
+            reference,
+            target="tflite",
+            precision="int8",
+            converter="litert-torch-gpu",
+            gate=False,
+            output=tmp_path,
+        )
+    assert "--precision fp16" in caught.value.remedy
