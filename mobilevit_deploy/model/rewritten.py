@@ -171,14 +171,18 @@ class PoolingBackbone(nn.Module):
         return dataclasses.replace(output, pooler_output=pooled.flatten(1))
 
 
-class RankFourBlock(MobileViTBlock):
-    """A MobileViT block for one picture, which holds no tensor of more than four axes."""
+class RelaidBlock(MobileViTBlock):
+    """A MobileViT block with the layers of another: subclasses cut its map into patches in their own way."""
 
     def __init__(self, block: MobileViTBlock) -> None:
         nn.Module.__init__(self)
         self.patch_size = block.patch_size
         for name, layer in block.named_children():
             self.add_module(name, layer)
+
+
+class RankFourBlock(RelaidBlock):
+    """A MobileViT block for one picture, which holds no tensor of more than four axes."""
 
     def unfold(self, features: Tensor) -> Tensor:
         """[1, d, h, w] -> sequences [p*p, n, d], the tokens of each column by column.

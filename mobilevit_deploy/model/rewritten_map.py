@@ -15,8 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobilevit_deploy.model.layers import Stack
-from mobilevit_deploy.model.mobilevit import MobileViTBlock
-from mobilevit_deploy.model.rewritten import BmmAttention, LinearLayerNorm, MatrixAttention, UnscaledAttention
+from mobilevit_deploy.model.rewritten import (
+    BmmAttention,
+    LinearLayerNorm,
+    MatrixAttention,
+    RelaidBlock,
+    UnscaledAttention,
+)
 
 
 class PointwiseLinear(nn.Conv2d):
@@ -47,18 +52,28 @@ class ChannelNorm(nn.Module):
         return vector.view(-1, 1, 1) if self.axis == 1 else vector
 
 
-class MapAttention(nn.Module):
+class HeadByHeadAttention(nn.Module):
+    """Unscaled self-attention with the projections of another, computed one head after the other."""
+
+    head_size: int
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
+
+    def __init__(
+        self, attention: UnscaledAttention | BmmAttention | MatrixAttention | HeadByHeadAttention
+    ) -> None:
+        super().__init__()
+        self.head_size = attention.head_size
+        self.query, self.key, self.value = attention.query, attention.key, attention.value
+
+
+class MapAttention(HeadByHeadAttention):
     """Unscaled self-attention of sequences that are rows of a map, one head after the other.
 
     As Apple writes it for the Neural Engine (github.com/apple/ml-ane-transformers): only keys are transposed,
     and each head's scores are a tensor of their own, small enough to stay in fast memory.
     """
-
-    def __init__(self, attention: UnscaledAttention | BmmAttention | MatrixAttention | RowAttention) -> None:
-        super().__init__()
-        self.num_heads = attention.num_heads
-        self.head_size = attention.head_size
-        self.query, self.key, self.value = attention.query, attention.key, attention.value
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[b, d, s, n] -> [b, d, s, n]."""
@@ -73,14 +88,8 @@ def _mix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.einsum("besk,bksq->besq", value, scores.softmax(dim=1))
 
 
-class RowAttention(nn.Module):
+class RowAttention(HeadByHeadAttention):
     """Unscaled self-attention of sequences that are rows of a map, channels last, head after head."""
-
-    def __init__(self, attention: UnscaledAttention | BmmAttention | MatrixAttention) -> None:
-        super().__init__()
-        self.num_heads = attention.num_heads
-        self.head_size = attention.head_size
-        self.query, self.key, self.value = attention.query, attention.key, attention.value
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[b, s, n, d] -> [b, s, n, d]."""
@@ -103,14 +112,8 @@ class MapTransformer(Stack):
         super().__init__(*transformer.layer)
 
 
-class MapBlock(MobileViTBlock):
+class MapBlock(RelaidBlock):
     """A MobileViT block whose tokens are a map of d channels, and a row for each place within a patch."""
-
-    def __init__(self, block: MobileViTBlock) -> None:
-        nn.Module.__init__(self)
-        self.patch_size = block.patch_size
-        for name, layer in block.named_children():
-            self.add_module(name, layer)
 
     def unfold(self, features: Tensor) -> Tensor:
         """[b, d, h, w] -> [b, d, s, n]; no axis moves past the channels."""
@@ -123,7 +126,7 @@ class MapBlock(MobileViTBlock):
         return F.pixel_shuffle(tokens.reshape(len(tokens), -1, height // p, width // p), p)
 
 
-class RowBlock(MapBlock):
+class RowBlock(RelaidBlock):
     """A MobileViT block whose tokens are such a map with channels last.
 
     Rows of the picture move first, then columns: two transpositions, so that the first axis stays the
